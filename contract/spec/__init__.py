@@ -1,0 +1,68 @@
+"""Everything a user can ask for: the job spec and the families it is made of.
+
+Each family is a closed union told apart by `kind`; adding a kind is a class in its union here and a `case` in the training
+room's file of the same name. Only pydantic is needed to read or to check a spec.
+"""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from contract.spec import datasets, limits, losses, models, optimizers, penalties, schedules
+from contract.spec.base import Seed, Spec, Text
+from contract.spec.datasets import Dataset
+from contract.spec.limits import Checkpoints, EarlyStopping, Limits
+from contract.spec.losses import Loss
+from contract.spec.models import Model
+from contract.spec.optimizers import Optimizer
+from contract.spec.penalties import Penalty
+from contract.spec.schedules import Schedule
+
+MetadataKey = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9_.\-/]+$")]
+Precision = Literal["auto", "float32", "bfloat16", "float64"]
+Device = Literal["auto", "cpu", "cuda"]
+
+
+def _batch_size(fields: dict[str, Any]) -> int | Literal["full"]:
+    return "full" if isinstance(fields.get("optimizer"), optimizers.GD) else 64
+
+
+def _checkpoints(fields: dict[str, Any]) -> Checkpoints:
+    held_out = getattr(fields.get("dataset"), "validation_fraction", 0.1) > 0
+    return Checkpoints(monitor="val.loss" if held_out else "train.loss")
+
+
+class JobSpec(Spec):
+    """A training job. `{"optimizer": {"kind": "adam"}, "penalties": [{"kind": "l2", "lambda": 5e-4}], "epochs": 10}` is a whole one."""
+
+    name: Text | None = None
+    """A name of your own; need not be unique."""
+    metadata: Annotated[dict[MetadataKey, Text], Field(max_length=16)] = {}
+    """Labels of your own, to find the job by."""
+    dataset: Dataset = datasets.Builtin()
+    model: Model = models.TutorialCNN()
+    loss: Loss = losses.CrossEntropy()
+    optimizer: Optimizer = optimizers.Adam()
+    schedule: Schedule = schedules.Constant()
+    penalties: Annotated[tuple[Penalty, ...], Field(max_length=16, strict=False)] = ()
+    """Added once a step to the mean data loss; each is reported apart."""
+    epochs: Annotated[int, Field(ge=1, le=10_000)] = 10
+    """Passes over the training rows."""
+    batch_size: Annotated[int | Literal["full"], Field(default_factory=_batch_size, union_mode="left_to_right")]
+    """Rows a step, 64 unless the optimizer is `gd`; `full` takes the gradient over the whole training set, accumulated."""
+    seed: Seed = 0
+    """Decides the split, the initial weights, the order of the rows and dropout: the same seed gives the same run."""
+    precision: Precision = "auto"
+    """`auto` takes bfloat16 autocast where the device gains from it, else float32. Weights are kept in float32 or float64."""
+    deterministic: bool = False
+    """Refuse algorithms whose result varies from run to run, on a GPU at the price of speed."""
+    early_stopping: EarlyStopping | None = None
+    checkpoints: Annotated[Checkpoints, Field(default_factory=_checkpoints)]
+    limits: Limits = Limits()
+    device: Device = "auto"
+    """`auto` takes whichever device a free worker has."""
+    priority: Annotated[int, Field(ge=-100, le=100)] = 0
+    """A queued job of higher priority starts first."""
+
+
+__all__ = ["Device", "JobSpec", "Precision", "datasets", "limits", "losses", "models", "optimizers", "penalties", "schedules"]

@@ -1,0 +1,242 @@
+"""Everything a job can say about itself while it trains, as the trainer writes it, one JSON line each."""
+
+from enum import StrEnum
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+
+
+class FailureCode(StrEnum):
+    """Why a job failed. The set is closed; each member says whether another try could end otherwise."""
+
+    DATA_INVALID = "data_invalid"
+    """The data cannot be read or does not match the spec. Another try ends the same."""
+    SPEC_INVALID = "spec_invalid"
+    """The spec passed the checks at submit time and still cannot be built. Another try ends the same."""
+    DIVERGED = "diverged"
+    """Loss or gradient became non-finite. Another try ends the same; the message names the step and a remedy."""
+    OUT_OF_MEMORY = "out_of_memory"
+    """The device or the machine ran out of memory."""
+    DISK_FULL = "disk_full"
+    """A checkpoint could not be written; tried again later."""
+    CRASH_LOOP = "crash_loop"
+    """The trainer died three times without reaching a new checkpoint."""
+    STALLED = "stalled"
+    """No step for far longer than a step takes."""
+    DEADLINE_EXCEEDED = "deadline_exceeded"
+    """A limit of the spec (`max_runtime_seconds`, `max_queue_seconds`) was reached."""
+    ARTIFACT_CORRUPT = "artifact_corrupt"
+    """No stored checkpoint of the job passes its checksum any more."""
+    DEPENDENCY_DOWN = "dependency_down"
+    """A store the job needs could not be reached; tried again later."""
+    INTERNAL = "internal"
+    """A fault of ours; the log of the worker has the trace."""
+
+
+RETRYABLE = frozenset({FailureCode.DISK_FULL, FailureCode.DEPENDENCY_DOWN})
+
+
+class _Said(BaseModel):
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", protected_namespaces=(), use_attribute_docstrings=True, ser_json_inf_nan="constants"
+    )
+
+
+Metrics = dict[str, float]
+"""Names as in `train.loss`, `train.penalty.l1`, `val.accuracy`, `lr`; values may be non-finite."""
+
+
+class File(_Said):
+    """One file of a checkpoint."""
+
+    name: str
+    size_bytes: int
+    sha256: str
+
+
+class Data(_Said):
+    """Which data the job trains on."""
+
+    name: str
+    source: str
+    """`data_folder`, `system_package`, `shipped_subset` or `generated`."""
+    sha256: str
+    """Of the images and labels, train then test, as raw values."""
+    train_rows: int
+    validation_rows: int
+    test_rows: int
+
+
+class Machine(_Said):
+    """What decides the bits of a result besides spec, data and seed."""
+
+    device: str
+    """`cpu`, or `cuda:0 NVIDIA …`."""
+    precision: Literal["float32", "bfloat16", "float64"]
+    """As chosen: never `auto`."""
+    threads: int
+    cpu_capability: str
+    torch: str
+
+    def fingerprint(self) -> str:
+        return f"torch {self.torch}, {self.device}, {self.precision}, {self.threads} threads, {self.cpu_capability}"
+
+
+class TrainerReady(_Said):
+    """The trainer has imported torch and waits for a job."""
+
+    type: Literal["trainer_ready"] = "trainer_ready"
+    device: str
+    torch: str
+
+
+class Started(_Said):
+    """The network is built and the data loaded; the first step follows."""
+
+    type: Literal["started"] = "started"
+    data: Data
+    machine: Machine
+    parameters: int
+    """Number of trainable values."""
+    steps: int
+    """Optimizer steps of the whole job, if nothing stops it early."""
+    step: int
+    """Steps already done: above 0 on a resume."""
+    epoch: int
+    """Epochs already done."""
+
+
+class Progress(_Said):
+    """How things stand within an epoch, a few times a second at most. Means since the last report."""
+
+    type: Literal["progress"] = "progress"
+    epoch: int
+    """The epoch being trained, from 1."""
+    step: int
+    """Optimizer steps done in the whole job."""
+    metrics: Metrics
+
+
+class EpochDone(_Said):
+    """An epoch is trained and validated. Means over the epoch; loss terms apart."""
+
+    type: Literal["epoch_done"] = "epoch_done"
+    epoch: int
+    """Epochs done, from 1."""
+    step: int
+    metrics: Metrics
+    seconds: float
+
+
+class CheckpointWritten(_Said):
+    """A whole checkpoint lies in the scratch folder under `folder`, flushed to disk; its manifest was written last."""
+
+    type: Literal["checkpoint_written"] = "checkpoint_written"
+    folder: str
+    epoch: int
+    """Epochs done."""
+    step: int
+    files: tuple[File, ...]
+    metrics: Metrics
+    """Of the last finished epoch; empty before the first."""
+    is_end: bool = False
+    """Whether it was written because the job is stopping, rather than by the checkpoint policy."""
+
+
+class Warned(_Said):
+    """Something the user should know and that stops nothing."""
+
+    type: Literal["warned"] = "warned"
+    message: str
+
+
+class StopReason(StrEnum):
+    """Why training ended of itself."""
+
+    EPOCHS = "epochs"
+    """All epochs are done."""
+    EARLY_STOPPING = "early_stopping"
+    """The monitored metric stopped improving."""
+
+
+class LayerWeights(_Said):
+    """What became of one layer's weight tensor."""
+
+    name: str
+    size: int
+    zeros: int
+    """Exact zeros."""
+    near_zero: int
+    """|w| < 1e-3, exact zeros included."""
+    l1: float
+    l2: float
+
+
+class Result(_Said):
+    """What a finished job found, computed on the last weights."""
+
+    stop_reason: StopReason
+    epochs: int
+    steps: int
+    metrics: Metrics
+    """Of the last epoch, and `test.loss`, `test.accuracy` of the last weights."""
+    best_epoch: int
+    """The epoch that the checkpoint policy's monitor calls best."""
+    best_metrics: Metrics
+    """That epoch's metrics."""
+    confusion: tuple[tuple[int, ...], ...] | None
+    """Test rows by true class (row) and predicted class (column); None for real targets."""
+    layers: tuple[LayerWeights, ...]
+    parameters: int
+    data: Data
+    machine: Machine
+    versions: dict[str, str]
+    """Of Ridgeline, Python, torch, torchvision and numpy."""
+    timings: dict[str, float]
+    """Seconds of this attempt: `load`, `train`, `evaluate`, `checkpoint`."""
+    samples_per_second: float
+    """Training rows a second of this attempt, evaluation and checkpoints left out."""
+    resumed_at_steps: tuple[int, ...]
+    """The steps at which the job was resumed; empty if it ran through."""
+
+
+class Finished(_Said):
+    """Training is over; the last checkpoint was said before."""
+
+    type: Literal["finished"] = "finished"
+    result: Result
+
+
+class Stopped(_Said):
+    """The trainer did as it was told by a Stop: it is idle, and said a checkpoint before if one was asked for."""
+
+    type: Literal["stopped"] = "stopped"
+    step: int
+
+
+class Failed(_Said):
+    """The job cannot go on. `message` names the value and the place, `hint` the remedy."""
+
+    type: Literal["failed"] = "failed"
+    code: FailureCode
+    message: str
+    hint: str
+    step: int
+
+
+Event = Annotated[
+    TrainerReady | Started | Progress | EpochDone | CheckpointWritten | Warned | Finished | Stopped | Failed,
+    Field(discriminator="type"),
+]
+
+_EVENT: TypeAdapter[Event] = TypeAdapter(Event)
+
+
+def to_line(event: Event) -> str:
+    """One line of JSON without its newline. Non-finite metrics appear as NaN, Infinity and -Infinity."""
+    return event.model_dump_json()
+
+
+def from_line(line: str | bytes) -> Event:
+    """The event a line holds. Raises pydantic's ValidationError on anything else."""
+    return _EVENT.validate_json(line)

@@ -1,0 +1,43 @@
+"""What ends a job and what is kept of it: early stopping, checkpoint policy, limits."""
+
+from typing import Annotated, Any
+
+from pydantic import Field
+
+from contract.spec.base import Metric, Mode, Spec
+
+
+def improves(fields: dict[str, Any]) -> Mode:
+    """The direction in which the monitored metric gets better: accuracies rise, losses fall."""
+    return "max" if str(fields.get("monitor")).endswith("accuracy") else "min"
+
+
+class EarlyStopping(Spec):
+    """Stop when `monitor` has not improved by more than `min_delta` for `patience` epochs."""
+
+    monitor: Metric = "val.loss"
+    mode: Mode = Field(default_factory=improves)
+    """`min` or `max`; by default what the metric's name says: accuracies rise, losses fall."""
+    patience: Annotated[int, Field(ge=1, le=10_000)] = 5
+    min_delta: Annotated[float, Field(ge=0, le=1e6)] = 0.0
+
+
+class Checkpoints(Spec):
+    """When a checkpoint is written and which ones are kept. A job that ends always leaves its last and its best."""
+
+    every_epochs: Annotated[int, Field(ge=1, le=10_000)] = 1
+    keep_last: Annotated[int, Field(ge=1, le=100)] = 2
+    keep_best: Annotated[int, Field(ge=1, le=100)] = 1
+    monitor: Metric = "val.loss"
+    """What makes a checkpoint the best one."""
+    mode: Mode = Field(default_factory=improves)
+    """`min` or `max`; by default what the metric's name says: accuracies rise, losses fall."""
+
+
+class Limits(Spec):
+    """Times after which a job is given up, counted by the server."""
+
+    max_runtime_seconds: Annotated[int, Field(ge=1, le=30 * 86_400)] = 3_600
+    """From the first start; the job then fails with `deadline_exceeded`, its last checkpoint kept."""
+    max_queue_seconds: Annotated[int, Field(ge=1, le=30 * 86_400)] = 86_400
+    """From submission until the first start; the job then fails with `deadline_exceeded`."""

@@ -1,0 +1,98 @@
+"""What network a spec describes, layer by layer, worked out with integers alone so that the API can refuse a misfit without torch."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import pairwise
+from math import prod
+from typing import assert_never
+
+from contract.spec import models
+from contract.spec.datasets import Shape
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """A layer with parameters: its name in the state dict, and the shapes of its weight and bias as torch keeps them."""
+
+    name: str
+    weight: tuple[int, ...]
+    bias: tuple[int, ...] | None
+    norm: bool = False
+    """Whether it is a normalisation layer, whose parameters are scales and shifts rather than weights."""
+
+    @property
+    def parameters(self) -> int:
+        return prod(self.weight) + (prod(self.bias) if self.bias else 0)
+
+
+class MisfitError(ValueError):
+    """A network that cannot be built on this data. `field` is the path below the model, the message the remedy."""
+
+    def __init__(self, field: tuple[str | int, ...], message: str) -> None:
+        super().__init__(message)
+        self.field = field
+
+
+def layers(model: models.Model, data: Shape) -> tuple[Layer, ...]:
+    """The layers of `model` on samples of shape `data`, in the order of the forward pass.
+
+    Raises MisfitError where a kernel or a pool does not fit what reaches it.
+    """
+    match model:
+        case models.TutorialCNN():
+            return _tutorial(data)
+        case models.CNN():
+            return _cnn(model, data)
+        case models.Linear():
+            return tuple(_dense((data.features, data.outputs), bias=model.bias))
+        case models.MLP():
+            return tuple(_dense((data.features, *model.hidden, data.outputs)))
+        case _:
+            assert_never(model)
+
+
+def parameters(network: tuple[Layer, ...]) -> int:
+    """Number of trainable values in a network."""
+    return sum(layer.parameters for layer in network)
+
+
+def _tutorial(data: Shape) -> tuple[Layer, ...]:
+    if min(data.height, data.width) < 4:
+        size = f"{data.height} x {data.width}"
+        raise MisfitError(
+            ("kind",), f"tutorial_cnn halves the image twice and {size} is too small for that; use linear or mlp, or images of 4 x 4 and up"
+        )
+    features = 64 * (data.height // 4) * (data.width // 4)
+    return (
+        Layer("conv1", (32, data.channels, 3, 3), (32,)),
+        Layer("conv2", (64, 32, 3, 3), (64,)),
+        *_dense((features, 128, data.outputs)),
+    )
+
+
+def _cnn(model: models.CNN, data: Shape) -> tuple[Layer, ...]:
+    kernel = model.kernel_size
+    if model.padding == "same" and kernel % 2 == 0:
+        raise MisfitError(("padding",), f"'same' needs an odd kernel_size, got {kernel}; use {kernel + 1} or a number")
+    padding = (kernel - 1) // 2 if model.padding == "same" else model.padding
+    found: list[Layer] = []
+    channels, height, width = data.channels, data.height, data.width
+    for index, out in enumerate(model.channels, start=1):
+        if min(height, width) + 2 * padding < kernel:
+            message = f"block {index} receives {height} x {width}, smaller than kernel_size {kernel} with padding {padding}; use fewer blocks, a smaller kernel or pool, or padding 'same'"
+            raise MisfitError(("channels", index - 1), message)
+        height, width = (side + 2 * padding - kernel + 1 for side in (height, width))
+        if min(height, width) < model.pool:
+            message = f"block {index} pools {height} x {width} by {model.pool} and nothing is left; use fewer blocks or a smaller pool"
+            raise MisfitError(("channels", index - 1), message)
+        height, width = height // model.pool, width // model.pool
+        found.append(Layer(f"conv{index}", (out, channels, kernel, kernel), (out,)))
+        if model.norm == "batch":
+            found.append(Layer(f"norm{index}", (out,), (out,), norm=True))
+        channels = out
+    return (*found, *_dense((channels * height * width, *model.hidden, data.outputs)))
+
+
+def _dense(widths: tuple[int, ...], *, bias: bool = True) -> Iterator[Layer]:
+    for index, (inputs, outputs) in enumerate(pairwise(widths), start=1):
+        yield Layer(f"fc{index}", (outputs, inputs), (outputs,) if bias else None)
