@@ -1,0 +1,148 @@
+"""Bytes under a key: where checkpoints live once they are whole."""
+
+import hashlib
+import os
+import re
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Protocol
+
+from contract.errors import ArtifactCorruptError, ArtifactsUnavailableError, NotFoundError
+
+_KEY = re.compile(r"[A-Za-z0-9_\-][A-Za-z0-9_.\-]*(/[A-Za-z0-9_\-][A-Za-z0-9_.\-]*)*")
+_CHUNK = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Artifact:
+    """What a key holds: its size, and when it was stored (seconds since 1970)."""
+
+    key: str
+    size_bytes: int
+    stored_at: float
+
+
+class Artifacts(Protocol):
+    """A place for bytes. Keys are relative paths; a key is either wholly there or not at all.
+
+    Every method raises ArtifactsUnavailableError where the place cannot be read or written.
+    """
+
+    def put(self, key: str, source: Path, sha256: str) -> Artifact:
+        """Store a file under `key`. Raises ArtifactCorruptError if its bytes do not have `sha256`; then nothing is stored."""
+        ...
+
+    def read(self, key: str, start: int = 0, end: int | None = None) -> Iterator[bytes]:
+        """The bytes from `start` up to but not with `end`, in pieces. Raises NotFoundError before the first piece."""
+        ...
+
+    def stat(self, key: str) -> Artifact:
+        """What the key holds. Raises NotFoundError."""
+        ...
+
+    def list(self, prefix: str = "") -> Iterator[Artifact]:
+        """Everything under a prefix of whole path parts."""
+        ...
+
+    def delete(self, prefix: str) -> None:
+        """Remove the key, or everything under the prefix. Harmless where there is nothing."""
+        ...
+
+
+class LocalFolder:
+    """Artifacts in a folder. A file is copied beside its place, flushed, and renamed: a crash leaves the old state or the new."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def put(self, key: str, source: Path, sha256: str) -> Artifact:
+        place = self._place(key)
+        part = place.with_name(f".{place.name}.{os.getpid()}.part")
+        try:
+            place.parent.mkdir(parents=True, exist_ok=True)
+            with source.open("rb") as incoming, part.open("wb") as outgoing:
+                found = _copy(incoming, outgoing)
+            if found != sha256:
+                raise ArtifactCorruptError(f"{source.name} has SHA-256 {found} and should have {sha256}; it was not stored")
+            part.replace(place)
+            _flush_folder(place.parent)
+            return self.stat(key)
+        except OSError as error:
+            raise _unavailable(error) from error
+        finally:
+            part.unlink(missing_ok=True)
+
+    def read(self, key: str, start: int = 0, end: int | None = None) -> Iterator[bytes]:
+        try:
+            stream = self._place(key).open("rb")
+        except FileNotFoundError:
+            raise NotFoundError("artifact", key) from None
+        except OSError as error:
+            raise _unavailable(error) from error
+        return _pieces(stream, start, end)
+
+    def stat(self, key: str) -> Artifact:
+        try:
+            found = self._place(key).stat()
+        except FileNotFoundError:
+            raise NotFoundError("artifact", key) from None
+        except OSError as error:
+            raise _unavailable(error) from error
+        return Artifact(key, found.st_size, found.st_mtime)
+
+    def list(self, prefix: str = "") -> Iterator[Artifact]:
+        root = self._place(prefix) if prefix else self.folder
+        for path in sorted(root.rglob("*")):
+            if path.is_file() and not path.name.startswith("."):
+                yield self.stat(path.relative_to(self.folder).as_posix())
+
+    def delete(self, prefix: str) -> None:
+        place = self._place(prefix)
+        try:
+            if place.is_dir():
+                shutil.rmtree(place)
+            else:
+                place.unlink(missing_ok=True)
+        except OSError as error:
+            raise _unavailable(error) from error
+
+    def _place(self, key: str) -> Path:
+        if not _KEY.fullmatch(key):
+            raise ValueError(f"{key!r} is no artifact key; parts of letters, digits, '_', '-' and '.', joined by '/'")
+        return self.folder / key
+
+
+def _copy(incoming: IO[bytes], outgoing: IO[bytes]) -> str:
+    digest = hashlib.sha256()
+    while piece := incoming.read(_CHUNK):
+        digest.update(piece)
+        outgoing.write(piece)
+    outgoing.flush()
+    os.fsync(outgoing.fileno())
+    return digest.hexdigest()
+
+
+def _pieces(stream: IO[bytes], start: int, end: int | None) -> Iterator[bytes]:
+    with stream:
+        stream.seek(start)
+        left = None if end is None else max(0, end - start)
+        while left is None or left > 0:
+            piece = stream.read(_CHUNK if left is None else min(_CHUNK, left))
+            if not piece:
+                return
+            left = None if left is None else left - len(piece)
+            yield piece
+
+
+def _flush_folder(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _unavailable(error: OSError) -> ArtifactsUnavailableError:
+    return ArtifactsUnavailableError(f"the artifact store failed: {error.strerror or error}")

@@ -1,0 +1,15 @@
+"""The names we give to things: a prefix that says what it is, then a ULID, so that names sort by time."""
+
+from ulid import ULID
+
+
+def job() -> str:
+    return f"job_{ULID()!s}".lower()
+
+
+def checkpoint() -> str:
+    return f"ckpt_{ULID()!s}".lower()
+
+
+def request() -> str:
+    return f"req_{ULID()!s}".lower()

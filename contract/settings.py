@@ -1,0 +1,57 @@
+"""What an operator decides, read from the environment once, prefix RIDGELINE_."""
+
+from functools import cache
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+Seconds = Annotated[float, Field(gt=0, le=86_400)]
+
+
+class Settings(BaseSettings):
+    """One field for each RIDGELINE_ variable. Only the addresses differ between the embedded stack and production."""
+
+    model_config = SettingsConfigDict(env_prefix="RIDGELINE_", frozen=True, use_attribute_docstrings=True)
+
+    database_url: str = "sqlite:///ridgeline-data/ridgeline.db"
+    """SQLAlchemy URL: `sqlite:///FILE` or `postgresql+psycopg://USER:PASSWORD@HOST/NAME`."""
+    redis_url: str = "redis://127.0.0.1:6379/0"
+    """Celery's broker: `redis://HOST:PORT/DB`, or `redis+socket://PATH?virtual_host=0` for a unix socket."""
+    artifacts_folder: Path = Path("ridgeline-data/artifacts")
+    """Where checkpoints are kept; API and workers must see the same folder."""
+    scratch_folder: Path = Path("ridgeline-data/scratch")
+    """Where a trainer writes a checkpoint before it is stored; local to a worker, emptied after each job."""
+    data_folder: Path | None = None
+    """Data sets as IDX files, `<data_folder>/<name>/train-images-idx3-ubyte.gz` and so on; looked at before any other source."""
+
+    host: str = "127.0.0.1"
+    """Address the API listens on. Anything but loopback needs `allow_open`, since there are no API keys yet."""
+    port: Annotated[int, Field(ge=0, le=65_535)] = 8000
+    """Port the API listens on; 0 takes a free one."""
+    allow_open: bool = False
+    """Let anyone who reaches the address use the API: for a network that is private already."""
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """Where this worker trains; `auto` takes CUDA where there is one."""
+    trainer_threads: Annotated[int, Field(ge=1, le=1024)] | None = None
+    """CPU threads of a trainer; by default all cores. It decides the last bits of a result, so keep it the same across a fleet."""
+
+    lease_seconds: Seconds = 60.0
+    """How long a job stays with a worker that is not heard of."""
+    renew_seconds: Seconds = 0.5
+    """How often a worker renews its lease, stores new metrics and hears of a cancel."""
+    poll_seconds: Seconds = 2.0
+    """How often an idle worker looks for jobs whose ring was lost."""
+    reconcile_seconds: Seconds = 1.0
+    """How often each API process looks for expired leases, unheard rings, deadlines and garbage."""
+    trainer_stop_seconds: Seconds = 20.0
+    """How long a trainer may take to reach a step boundary and write its checkpoint before it is killed."""
+
+
+@cache
+def current() -> Settings:
+    """The settings of this process. Raises pydantic's ValidationError, which names the variable, on a value that cannot be."""
+    return Settings()

@@ -1,0 +1,165 @@
+"""Which checkpoints of a job exist, which one is best, and which are not kept any longer."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import Connection, RowMapping, insert, select, update
+
+from contract import ids, lifecycle, numbers
+from contract.errors import GoneError, NotFoundError
+from contract.events import File
+from contract.job import Job, Json
+from contract.lifecycle import Actor
+from contract.store import rows
+from contract.store.engine import Store
+from contract.store.leases import Lease
+from contract.store.rows import Note
+from contract.store.tables import checkpoints
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """A whole checkpoint in the artifact store, its files under the key `prefix`."""
+
+    id: str
+    job_id: str
+    fence: int
+    seq: int
+    epoch: int
+    step: int
+    metrics: Json
+    score: float | None
+    """The monitored metric, turned so that more is better; None where the checkpoint is no candidate for the best."""
+    prefix: str
+    files: tuple[File, ...]
+    size_bytes: int
+    pinned: bool
+    created_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A checkpoint whose bytes are stored and which no row names yet."""
+
+    epoch: int
+    step: int
+    metrics: Json
+    is_end: bool
+    prefix: str
+    files: Sequence[File]
+
+
+def record(store: Store, lease: Lease, draft: Draft) -> Job:
+    """Point the job at its new checkpoint and let go of those the policy does not keep, in one transaction.
+
+    Raises LostLeaseError when the job belongs to another attempt; the bytes are then garbage.
+    """
+    with store.write() as connection:
+        now = store.now(connection)
+        before = rows.lock(connection, lease.job_id)
+        checkpoint_id = ids.checkpoint()
+        policy = before.spec["checkpoints"]
+        score = None if draft.is_end else _score(draft.metrics, policy)
+        best = _best(connection, before, checkpoint_id, draft, score, policy)
+        after = lifecycle.checkpoint(before, lease.fence, now, checkpoint_id, best)
+        size = sum(file.size_bytes for file in draft.files)
+        row = {
+            "id": checkpoint_id,
+            "job_id": before.id,
+            "fence": lease.fence,
+            "seq": after.checkpoint_seq,
+            "epoch": draft.epoch,
+            "step": draft.step,
+        }
+        row |= {"metrics": numbers.to_json(draft.metrics), "score": score, "prefix": draft.prefix, "size_bytes": size, "created_at": now}
+        connection.execute(insert(checkpoints).values(**row, files=[file.model_dump() for file in draft.files]))
+        _retain(connection, after, policy, now)
+        data = {"checkpoint_id": checkpoint_id, "epoch": draft.epoch, "step": draft.step, "size_bytes": size, "best": best is not None}
+        note = Note("checkpoint", f"checkpoint after epoch {draft.epoch}, step {draft.step}" + (", the best so far" if best else ""), data)
+        return rows.save(connection, before, after, Actor.WORKER, now, (note,))
+
+
+def listed(store: Store, job: Job) -> list[Checkpoint]:
+    """The job's checkpoints that are kept, newest first."""
+    query = select(checkpoints).where(checkpoints.c.job_id == job.id, checkpoints.c.deleted_at.is_(None)).order_by(checkpoints.c.seq.desc())
+    with store.read() as connection:
+        return [_from_row(row) for row in connection.execute(query).mappings()]
+
+
+def get(store: Store, job: Job, name: str) -> Checkpoint:
+    """The job's checkpoint called `best`, `last` or by its id. Raises NotFoundError, or GoneError for one not kept any longer."""
+    checkpoint_id = {"best": job.best_checkpoint_id or job.checkpoint_id, "last": job.checkpoint_id}.get(name, name)
+    query = select(checkpoints).where(checkpoints.c.job_id == job.id, checkpoints.c.id == checkpoint_id)
+    with store.read() as connection:
+        row = connection.execute(query).mappings().one_or_none()
+    if row is None:
+        raise NotFoundError("checkpoint", name)
+    if row["deleted_at"] is not None:
+        raise GoneError(f"checkpoint '{name}' was not kept: the job keeps its last {job.spec['checkpoints']['keep_last']} and its best")
+    return _from_row(row)
+
+
+def to_purge(store: Store, limit: int = 100) -> list[tuple[str, str]]:
+    """Id and key prefix of checkpoints that are not kept and whose bytes may still exist."""
+    query = (
+        select(checkpoints.c.id, checkpoints.c.prefix)
+        .where(checkpoints.c.deleted_at.is_not(None), checkpoints.c.purged_at.is_(None))
+        .limit(limit)
+    )
+    with store.read() as connection:
+        return [(row.id, row.prefix) for row in connection.execute(query)]
+
+
+def purged(store: Store, checkpoint_id: str) -> None:
+    """Note that a checkpoint's bytes are gone."""
+    with store.write() as connection:
+        connection.execute(update(checkpoints).where(checkpoints.c.id == checkpoint_id).values(purged_at=store.now(connection)))
+
+
+def _score(metrics: Json, policy: Json) -> float | None:
+    value = metrics.get(policy["monitor"])
+    if not isinstance(value, int | float) or value != value:
+        return None
+    return float(value) if policy["mode"] == "max" else -float(value)
+
+
+def _best(connection: Connection, job: Job, checkpoint_id: str, draft: Draft, score: float | None, policy: Json) -> Json | None:
+    """The job's `best`, if this checkpoint is it. The earlier of two equal ones stays."""
+    if score is None:
+        return None
+    held = select(checkpoints.c.score).where(checkpoints.c.id == job.best_checkpoint_id)
+    standing = connection.execute(held).scalar_one_or_none() if job.best_checkpoint_id else None
+    if standing is not None and score <= standing:
+        return None
+    return {"checkpoint_id": checkpoint_id, "epoch": draft.epoch, "metric": policy["monitor"], "value": draft.metrics[policy["monitor"]]}
+
+
+def _retain(connection: Connection, job: Job, policy: Json, now: float) -> None:
+    kept = select(checkpoints.c.id, checkpoints.c.score, checkpoints.c.pinned).where(
+        checkpoints.c.job_id == job.id, checkpoints.c.deleted_at.is_(None)
+    )
+    found = connection.execute(kept.order_by(checkpoints.c.seq.desc())).all()
+    last = {row.id for row in found[: policy["keep_last"]]}
+    scored = sorted((row for row in found if row.score is not None), key=lambda row: row.score, reverse=True)
+    best = {row.id for row in scored[: policy["keep_best"]]} | {job.best_checkpoint_id}
+    surplus = [row.id for row in found if row.id not in last | best and not row.pinned]
+    if surplus:
+        connection.execute(update(checkpoints).where(checkpoints.c.id.in_(surplus)).values(deleted_at=now))
+
+
+def _from_row(row: RowMapping) -> Checkpoint:
+    return Checkpoint(
+        id=row["id"],
+        job_id=row["job_id"],
+        fence=row["fence"],
+        seq=row["seq"],
+        epoch=row["epoch"],
+        step=row["step"],
+        metrics=row["metrics"],
+        score=row["score"],
+        prefix=row["prefix"],
+        files=tuple(File(**file) for file in row["files"]),
+        size_bytes=row["size_bytes"],
+        pinned=bool(row["pinned"]),
+        created_at=row["created_at"],
+    )

@@ -1,0 +1,118 @@
+"""How a transaction is opened on SQLite and on PostgreSQL, and how the database tells the time."""
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from sqlalchemy import Connection, Engine, create_engine, event, make_url, text
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.pool import ConnectionPoolEntry
+
+from contract.errors import ConfigurationError, StoreUnavailableError
+
+# Below 3.51.3 the write-ahead log can corrupt a file that several processes write (the WAL-reset bug); there the rollback
+# journal is truncated instead, at 0.7 ms a commit.
+WAL_IS_SAFE = sqlite3.sqlite_version_info >= (3, 51, 3)
+BUSY_SECONDS = 30
+_WRITES = "ridgeline_writes"
+
+
+class Store:
+    """A database of ours. `read` and `write` open the only kinds of transaction there are."""
+
+    def __init__(self, url: str) -> None:
+        """Connects to nothing yet. Raises ConfigurationError for an address we do not speak."""
+        parsed = make_url(url)
+        backend = parsed.get_backend_name()
+        if backend not in {"sqlite", "postgresql"}:
+            raise ConfigurationError(
+                f"RIDGELINE_DATABASE_URL names '{backend}'; use sqlite:///FILE or postgresql+psycopg://USER:PASSWORD@HOST/NAME"
+            )
+        self.is_sqlite = backend == "sqlite"
+        self.engine = _sqlite(url, parsed.database) if self.is_sqlite else _postgresql(url)
+
+    @contextmanager
+    def read(self) -> Iterator[Connection]:
+        """A snapshot to read from. Raises StoreUnavailableError where the database does not answer."""
+        with _told(), self.engine.connect() as connection, connection.begin():
+            yield connection
+
+    @contextmanager
+    def write(self) -> Iterator[Connection]:
+        """A transaction that holds the write lock (SQLite) or will lock the rows it reads for update (PostgreSQL).
+
+        Commits on leaving, rolls back on any exception. Raises StoreUnavailableError where the database does not answer.
+        """
+        with _told(), self.engine.connect().execution_options(**{_WRITES: True}) as connection, connection.begin():
+            yield connection
+
+    def now(self, connection: Connection) -> float:
+        """The database's clock, in seconds since 1970 (UTC): the only clock by which two processes are compared."""
+        return float(connection.execute(_NOW_SQLITE if self.is_sqlite else _NOW_POSTGRESQL).scalar_one())
+
+    def close(self) -> None:
+        self.engine.dispose()
+
+
+_NOW_SQLITE = text("SELECT (julianday('now') - 2440587.5) * 86400.0")
+_NOW_POSTGRESQL = text("SELECT extract(epoch FROM clock_timestamp())::double precision")
+
+
+def _postgresql(url: str) -> Engine:
+    return create_engine(
+        url,
+        pool_pre_ping=True,
+        pool_size=10,
+        max_overflow=20,
+        pool_timeout=15,
+        isolation_level="READ COMMITTED",
+        connect_args={
+            "connect_timeout": 5,
+            "options": "-c lock_timeout=15000 -c statement_timeout=30000 -c idle_in_transaction_session_timeout=60000",
+        },
+    )
+
+
+def _sqlite(url: str, file: str | None) -> Engine:
+    if not file or file == ":memory:":
+        raise ConfigurationError(
+            "a database in memory is seen by one process only; give SQLite a file, as in sqlite:///ridgeline-data/ridgeline.db"
+        )
+    Path(file).parent.mkdir(parents=True, exist_ok=True)
+    engine = create_engine(url, connect_args={"timeout": BUSY_SECONDS, "check_same_thread": False}, pool_size=10, max_overflow=50)
+    event.listen(engine, "connect", _prepare_sqlite)
+    event.listen(engine, "begin", _begin_sqlite)
+    return engine
+
+
+def _prepare_sqlite(connection: sqlite3.Connection, _entry: ConnectionPoolEntry) -> None:
+    # We say BEGIN ourselves: the driver would begin late, and a read that turns into a write cannot wait for the lock.
+    connection.isolation_level = None
+    cursor = connection.cursor()
+    cursor.execute(f"PRAGMA busy_timeout = {BUSY_SECONDS * 1000}")
+    cursor.execute(f"PRAGMA journal_mode = {'WAL' if WAL_IS_SAFE else 'TRUNCATE'}")
+    cursor.execute("PRAGMA synchronous = FULL")
+    cursor.execute("PRAGMA foreign_keys = ON")
+    cursor.close()
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if connection.get_execution_options().get(_WRITES) else "BEGIN")
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    try:
+        yield
+    except (OperationalError, InterfaceError) as error:
+        raise StoreUnavailableError(f"the database does not answer: {_cause(error)}") from error
+    except DBAPIError as error:
+        if error.connection_invalidated:
+            raise StoreUnavailableError(f"the database closed the connection: {_cause(error)}") from error
+        raise
+
+
+def _cause(error: DBAPIError) -> str:
+    """The driver's own words, without the statement and its parameters, which can hold what a user sent."""
+    return str(error.orig).strip().splitlines()[0] if error.orig and str(error.orig).strip() else type(error.orig).__name__

@@ -1,0 +1,132 @@
+"""How a job is read from its row and written back: under a guard, and never without the event that tells of it."""
+
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
+
+from sqlalchemy import Connection, RowMapping, insert, select, update
+
+from contract import numbers
+from contract.errors import NotFoundError, StoreUnavailableError
+from contract.job import FIELDS, Job, JobState, Json
+from contract.lifecycle import Actor
+from contract.store.tables import job_events, jobs
+
+EventType = Literal["status", "epoch", "checkpoint", "warning", "log"]
+Level = Literal["info", "warning", "error"]
+_JSON_FIELDS = frozenset({"metadata", "spec", "error", "latest_metrics", "data", "machine", "best"})
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """An event about to be written."""
+
+    type: EventType
+    message: str
+    data: Json = field(default_factory=dict)
+    level: Level = "info"
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One line of a job's history. `seq` counts from 1 within the job, without gaps."""
+
+    job_id: str
+    seq: int
+    at: float
+    type: str
+    level: str
+    message: str
+    data: Json
+
+
+def from_row(row: RowMapping) -> Job:
+    """The job that a whole row of the jobs table holds."""
+    values = {name: row[name] for name in FIELDS}
+    return Job(**{**values, "state": JobState(values["state"])})
+
+
+def to_row(job: Job) -> dict[str, Any]:
+    return {name: _plain(name, getattr(job, name)) for name in FIELDS}
+
+
+def lock(connection: Connection, job_id: str, tenant: str | None = None) -> Job:
+    """The job, locked until the transaction ends. Raises NotFoundError, also for another tenant's job."""
+    query = select(jobs).where(jobs.c.id == job_id).with_for_update()
+    if tenant is not None:
+        query = query.where(jobs.c.tenant == tenant)
+    row = connection.execute(query).mappings().one_or_none()
+    if row is None:
+        raise NotFoundError("job", job_id)
+    return from_row(row)
+
+
+def save(connection: Connection, before: Job, after: Job, actor: Actor, now: float, notes: tuple[Note, ...] = ()) -> Job:
+    """Write what changed between `before` and `after`, the notes, and the event of a move between states.
+
+    The guard names id, state, fence and version: if any of them moved since `before` was read, nothing is written and
+    StoreUnavailableError asks for another try. The row lock makes that impossible; the guard is there for the day it is not.
+    """
+    if after is before and not notes:
+        return before
+    moved = (_status(before, after, actor),) if after.state is not before.state else ()
+    after = _append(connection, after, (*notes, *moved), now)
+    changes = {name: _plain(name, getattr(after, name)) for name in FIELDS if getattr(after, name) != getattr(before, name)}
+    guard = (jobs.c.id == before.id, jobs.c.state == before.state.value, jobs.c.fence == before.fence, jobs.c.version == before.version)
+    if connection.execute(update(jobs).where(*guard).values(changes)).rowcount != 1:
+        raise StoreUnavailableError(f"job {before.id} changed while it was being changed; try again")
+    return after
+
+
+def create(connection: Connection, job: Job, now: float) -> Job:
+    """Write a new job and its first event."""
+    job = replace(job, event_seq=1)
+    connection.execute(insert(jobs).values(to_row(job)))
+    _insert(
+        connection,
+        job.id,
+        0,
+        (Note("status", "queued", {"from": None, "to": job.state.value, "reason": "submitted", "actor": Actor.CLIENT.value}),),
+        now,
+    )
+    return job
+
+
+def _append(connection: Connection, job: Job, notes: tuple[Note, ...], now: float) -> Job:
+    if not notes:
+        return job
+    _insert(connection, job.id, job.event_seq, notes, now)
+    return replace(job, event_seq=job.event_seq + len(notes), version=job.version + 1)
+
+
+def _insert(connection: Connection, job_id: str, after_seq: int, notes: tuple[Note, ...], now: float) -> None:
+    rows = [
+        {
+            "job_id": job_id,
+            "seq": seq,
+            "at": now,
+            "type": note.type,
+            "level": note.level,
+            "message": note.message,
+            "data": numbers.to_json(note.data),
+        }
+        for seq, note in enumerate(notes, start=after_seq + 1)
+    ]
+    connection.execute(insert(job_events), rows)
+
+
+def _status(before: Job, after: Job, actor: Actor) -> Note:
+    data = {
+        "from": before.state.value,
+        "to": after.state.value,
+        "reason": after.status_reason,
+        "actor": actor.value,
+        "attempt": after.attempt,
+    }
+    level: Level = "error" if after.state is JobState.FAILED else "info"
+    return Note("status", after.state.value, data | ({"error": after.error} if after.error else {}), level)
+
+
+def _plain(name: str, value: Any) -> Any:
+    if isinstance(value, JobState):
+        return value.value
+    return numbers.to_json(value) if name in _JSON_FIELDS else value

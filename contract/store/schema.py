@@ -1,0 +1,41 @@
+"""Bringing a database to the schema this version needs."""
+
+from pathlib import Path
+
+from alembic import command
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+
+from contract.errors import StoreUnavailableError
+from contract.store.engine import Store
+
+
+def migrate(store: Store) -> None:
+    """Apply every migration that is missing. Harmless to repeat; two at once wait for one another.
+
+    Raises StoreUnavailableError where the database does not answer.
+    """
+    with store.write() as connection:
+        if not store.is_sqlite:
+            connection.exec_driver_sql("SELECT pg_advisory_xact_lock(7421001)")
+        config = _config()
+        config.attributes["connection"] = connection
+        command.upgrade(config, "head")
+
+
+def assert_current(store: Store) -> None:
+    """Raises StoreUnavailableError, with the remedy, for a database at another schema than this version's."""
+    with store.read() as connection:
+        found = MigrationContext.configure(connection).get_current_revision()
+    wanted = ScriptDirectory.from_config(_config()).get_current_head()
+    if found != wanted:
+        raise StoreUnavailableError(
+            f"the database is at schema {found or 'none'} and this version needs {wanted}; run python -m contract.store migrate"
+        )
+
+
+def _config() -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+    return config

@@ -1,0 +1,64 @@
+"""What the reconciler finds: expired leases, limits that have passed, bells that nobody heard. Every deed is idempotent."""
+
+from collections.abc import Callable
+
+from sqlalchemy import ColumnElement, Connection, and_, or_, select
+
+from contract import lifecycle
+from contract.job import HELD, Job, JobState
+from contract.lifecycle import Actor
+from contract.store import rows
+from contract.store.engine import Store
+from contract.store.tables import jobs
+
+_BATCH = 100
+
+
+def expire(store: Store) -> list[Job]:
+    """Take jobs from owners that were not heard of for a lease, or that did not obey a cancel in time."""
+
+    def due(now: float) -> ColumnElement[bool]:
+        held = jobs.c.state.in_([state.value for state in HELD])
+        return and_(held, or_(jobs.c.lease_until < now, and_(jobs.c.state == JobState.CANCELLING.value, jobs.c.cancel_deadline < now)))
+
+    return _sweep(store, due, lifecycle.expire)
+
+
+def time_out(store: Store) -> list[Job]:
+    """End jobs that waited, or ran, for longer than their limits say while nobody holds them."""
+
+    def due(now: float) -> ColumnElement[bool]:
+        waited = and_(jobs.c.started_at.is_(None), jobs.c.queue_deadline_at <= now)
+        return and_(jobs.c.state == JobState.QUEUED.value, or_(waited, jobs.c.deadline_at <= now))
+
+    return _sweep(store, due, lifecycle.time_out)
+
+
+def ring(store: Store) -> list[Job]:
+    """The queued jobs whose bell is due, their next ring put off. The caller rings."""
+
+    def due(now: float) -> ColumnElement[bool]:
+        return and_(jobs.c.state == JobState.QUEUED.value, jobs.c.available_at <= now, jobs.c.next_ring_at <= now)
+
+    return _sweep(store, due, lambda job, now: lifecycle.rung(job, now) if lifecycle.is_due_to_ring(job, now) else None)
+
+
+def _sweep(store: Store, due: Callable[[float], ColumnElement[bool]], deed: Callable[[Job, float], Job | None]) -> list[Job]:
+    """Do `deed` to every job that is due, at most a batch at a time. Looks without a lock first: mostly there is nothing."""
+    with store.read() as connection:
+        if not _candidates(connection, due(store.now(connection)), locked=False):
+            return []
+    done: list[Job] = []
+    with store.write() as connection:
+        now = store.now(connection)
+        for before in _candidates(connection, due(now), locked=True):
+            if after := deed(before, now):
+                done.append(rows.save(connection, before, after, Actor.RECONCILER, now))
+    return done
+
+
+def _candidates(connection: Connection, condition: ColumnElement[bool], *, locked: bool) -> list[Job]:
+    query = select(jobs).where(condition).order_by(jobs.c.id).limit(_BATCH)
+    if locked:
+        query = query.with_for_update(skip_locked=True)
+    return [rows.from_row(row) for row in connection.execute(query).mappings()]

@@ -1,0 +1,169 @@
+"""The tables, and with them the guards that hold whoever writes."""
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    CheckConstraint,
+    Column,
+    Double,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+)
+from sqlalchemy.dialects.postgresql import JSONB
+
+from contract.job import HELD, JobState
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+# `none_as_null`: a None is SQL's NULL, which the constraints below can see, not the JSON document `null`.
+Document = JSON(none_as_null=True).with_variant(JSONB(none_as_null=True), "postgresql")
+
+
+def _listed(states: frozenset[JobState] | type[JobState]) -> str:
+    return ", ".join(sorted(f"'{state.value}'" for state in states))
+
+
+jobs = Table(
+    "jobs",
+    metadata,
+    Column("id", String(40), primary_key=True),
+    Column("tenant", String(64), nullable=False),
+    Column("name", Text),
+    Column("metadata", Document, nullable=False),
+    Column("spec", Document, nullable=False),
+    Column("spec_sha256", String(64), nullable=False),
+    Column("idempotency_key", String(255)),
+    Column("request_sha256", String(64)),
+    Column("state", String(16), nullable=False),
+    Column("status_reason", Text),
+    Column("error", Document),
+    Column("version", BigInteger, nullable=False),
+    Column("priority", Integer, nullable=False),
+    Column("device", String(8), nullable=False),
+    Column("available_at", Double, nullable=False),
+    Column("created_at", Double, nullable=False),
+    Column("updated_at", Double, nullable=False),
+    Column("started_at", Double),
+    Column("finished_at", Double),
+    Column("queue_deadline_at", Double, nullable=False),
+    Column("deadline_at", Double),
+    Column("fence", BigInteger, nullable=False),
+    Column("owner", String(80)),
+    Column("lease_until", Double),
+    Column("attempt", Integer, nullable=False),
+    Column("crash_count", Integer, nullable=False),
+    Column("crash_count_since_progress", Integer, nullable=False),
+    Column("release_count", Integer, nullable=False),
+    Column("next_ring_at", Double, nullable=False),
+    Column("ring_seq", BigInteger, nullable=False),
+    Column("cancel_requested_at", Double),
+    Column("cancel_deadline", Double),
+    Column("epoch", Integer, nullable=False),
+    Column("epochs", Integer, nullable=False),
+    Column("step", BigInteger, nullable=False),
+    Column("steps", BigInteger),
+    Column("latest_metrics", Document, nullable=False),
+    Column("data", Document),
+    Column("machine", Document),
+    Column("env_fingerprint", Text),
+    Column("parameters", BigInteger),
+    Column("checkpoint_id", String(40)),
+    Column("checkpoint_seq", BigInteger, nullable=False),
+    Column("best_checkpoint_id", String(40)),
+    Column("best", Document),
+    Column("parent_job_id", String(40)),
+    Column("parent_relation", String(16)),
+    Column("event_seq", BigInteger, nullable=False),
+    UniqueConstraint("tenant", "idempotency_key"),
+    CheckConstraint(f"state IN ({_listed(JobState)})", name="state_known"),
+    CheckConstraint(f"(state IN ({_listed(HELD)})) = (owner IS NOT NULL AND lease_until IS NOT NULL)", name="held_has_owner"),
+    CheckConstraint("(state IN ('succeeded', 'failed', 'cancelled')) = (finished_at IS NOT NULL)", name="terminal_has_end"),
+    CheckConstraint("(state = 'failed') = (error IS NOT NULL)", name="failed_has_error"),
+    Index(None, "state", "priority", "id"),
+    Index(None, "tenant", "id"),
+)
+
+job_events = Table(
+    "job_events",
+    metadata,
+    Column("job_id", String(40), ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True),
+    Column("seq", BigInteger, primary_key=True, autoincrement=False),
+    Column("at", Double, nullable=False),
+    Column("type", String(16), nullable=False),
+    Column("level", String(8), nullable=False),
+    Column("message", Text, nullable=False),
+    Column("data", Document, nullable=False),
+)
+
+metrics = Table(
+    "metrics",
+    metadata,
+    Column("job_id", String(40), ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True),
+    Column("step", BigInteger, primary_key=True, autoincrement=False),
+    Column("scope", String(8), primary_key=True),
+    Column("epoch", Integer, nullable=False),
+    Column("at", Double, nullable=False),
+    Column("values", Document, nullable=False),
+    CheckConstraint("scope IN ('step', 'epoch')", name="scope_known"),
+)
+
+checkpoints = Table(
+    "checkpoints",
+    metadata,
+    Column("id", String(40), primary_key=True),
+    Column("job_id", String(40), ForeignKey("jobs.id", ondelete="CASCADE"), nullable=False),
+    Column("fence", BigInteger, nullable=False),
+    Column("seq", BigInteger, nullable=False),
+    Column("epoch", Integer, nullable=False),
+    Column("step", BigInteger, nullable=False),
+    Column("metrics", Document, nullable=False),
+    Column("score", Double),
+    Column("prefix", Text, nullable=False),
+    Column("files", Document, nullable=False),
+    Column("size_bytes", BigInteger, nullable=False),
+    Column("pinned", Integer, nullable=False, server_default="0"),
+    Column("created_at", Double, nullable=False),
+    Column("deleted_at", Double),
+    Column("purged_at", Double),
+    UniqueConstraint("job_id", "seq"),
+    Index(None, "deleted_at", "purged_at"),
+)
+
+results = Table(
+    "results",
+    metadata,
+    # One row a job at most: the second guard against a double commit, in the structure itself.
+    Column("job_id", String(40), ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True),
+    Column("fence", BigInteger, nullable=False),
+    Column("created_at", Double, nullable=False),
+    Column("body", Document, nullable=False),
+)
+
+workers = Table(
+    "workers",
+    metadata,
+    Column("id", String(80), primary_key=True),
+    Column("host", Text, nullable=False),
+    Column("pid", Integer, nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("device", Text, nullable=False),
+    Column("job_id", String(40)),
+    Column("versions", Document, nullable=False),
+    Column("started_at", Double, nullable=False),
+    Column("last_seen", Double, nullable=False),
+    CheckConstraint("state IN ('starting', 'idle', 'busy', 'draining')", name="state_known"),
+)
