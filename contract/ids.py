@@ -13,3 +13,7 @@ def checkpoint() -> str:
 
 def request() -> str:
     return f"req_{ULID()!s}".lower()
+
+
+def worker() -> str:
+    return f"worker_{ULID()!s}".lower()

@@ -4,7 +4,7 @@ import logging
 from typing import Any, Final
 
 from celery import Celery
-from kombu import Queue
+from kombu.entity import Queue
 from kombu.exceptions import OperationalError
 
 from contract.errors import BrokerUnavailableError
@@ -21,6 +21,7 @@ SETTINGS: Final[dict[str, Any]] = {
     "result_backend": None,
     # One child a worker, started fresh: the trainer below it uses threads and CUDA, which do not survive a fork.
     "worker_pool": "prefork",
+    "worker_pool_start_method": "spawn",
     "worker_concurrency": 1,
     # A busy worker must not hoard the next ring while another worker is free.
     "worker_prefetch_multiplier": 1,
@@ -35,12 +36,9 @@ SETTINGS: Final[dict[str, Any]] = {
     "broker_connection_max_retries": None,
     "broker_connection_retry_on_startup": True,
     "worker_cancel_long_running_tasks_on_connection_loss": False,
-    # Longer than a trainer needs to reach a step boundary and write its checkpoint.
-    "worker_soft_shutdown_timeout": 30.0,
-    "worker_enable_soft_shutdown_on_idle": True,
     # A typo in a queue's name should fail, not create a queue that nobody hears.
     "task_default_queue": QUEUE,
-    "task_queues": [Queue(QUEUE)],
+    "task_queues": [Queue(QUEUE)],  # type: ignore[no-untyped-call]
     "task_create_missing_queues": False,
     "worker_hijack_root_logger": False,
     "worker_send_task_events": False,

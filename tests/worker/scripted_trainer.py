@@ -1,0 +1,118 @@
+"""A trainer process that speaks the true protocol and trains nothing: it does what the job's metadata says.
+
+`script` is a list of words: `epoch`, `checkpoint`, `finish`, `diverge`, `segfault`, `exit`, `garbage`, `wait` (until told to
+stop), `deaf` (never hears a stop). A resumed job goes on after the last word that its checkpoint has seen.
+"""
+
+import hashlib
+import json
+import os
+import signal
+import sys
+import threading
+from pathlib import Path
+
+from contract import events
+from worker import orders
+
+stop = threading.Event()
+incoming: list[orders.Order] = []
+arrived = threading.Event()
+
+
+def say(event: events.Event) -> None:
+    sys.stdout.write(events.to_line(event) + "\n")
+    sys.stdout.flush()
+
+
+def listen() -> None:
+    for line in sys.stdin:
+        order = orders.from_line(line)
+        if isinstance(order, orders.Stop):
+            stop.set()
+        else:
+            incoming.append(order)
+            arrived.set()
+    os._exit(0)
+
+
+def checkpoint(order: orders.Train, word: int, epoch: int, *, is_end: bool = False) -> None:
+    folder = Path(order.scratch) / f"step-{word}{'-end' if is_end else ''}"
+    folder.mkdir()
+    body = json.dumps({"word": word, "epoch": epoch}).encode()
+    (folder / "state.json").write_bytes(body)
+    file = events.File(name="state.json", size_bytes=len(body), sha256=hashlib.sha256(body).hexdigest())
+    metrics = {"val.loss": 1.0 / (epoch + 1)}
+    say(events.CheckpointWritten(folder=str(folder), epoch=epoch, step=word, files=(file,), metrics=metrics, is_end=is_end))
+
+
+DATA = events.Data(name="fake", source="generated", sha256="0" * 64, train_rows=8, validation_rows=1, test_rows=2)
+MACHINE = events.Machine(device="cpu", precision="float32", threads=1, cpu_capability="none", torch="none")
+
+
+def result(epoch: int, word: int, resumed: tuple[int, ...]) -> events.Result:
+    return events.Result(
+        stop_reason=events.StopReason.EPOCHS,
+        epochs=epoch,
+        steps=word,
+        metrics={"train.loss": float("nan"), "test.accuracy": 0.5},
+        best_epoch=epoch,
+        best_metrics={},
+        confusion=None,
+        layers=(),
+        parameters=1,
+        data=DATA,
+        machine=MACHINE,
+        versions={},
+        timings={},
+        samples_per_second=1.0,
+        resumed_at_steps=resumed,
+    )
+
+
+def train(order: orders.Train) -> None:
+    script = order.spec.metadata["script"].split()
+    word, epoch = 0, 0
+    if order.checkpoint:
+        state = json.loads((Path(order.checkpoint) / "state.json").read_text())
+        word, epoch = state["word"], state["epoch"]
+    resumed = (word,) if word else ()
+    say(events.Started(data=DATA, machine=MACHINE, parameters=1, steps=len(script), step=word, epoch=epoch))
+    for deed in script[word:]:
+        word += 1
+        match deed:
+            case "epoch":
+                epoch += 1
+                say(events.Progress(epoch=epoch, step=word, metrics={"train.loss": 1.0}))
+                say(events.EpochDone(epoch=epoch, step=word, metrics={"train.loss": 1.0, "val.loss": 0.5}, seconds=0.1))
+            case "checkpoint":
+                checkpoint(order, word, epoch)
+            case "diverge":
+                say(events.Failed(code=events.FailureCode.DIVERGED, message="loss became nan at step 3", hint="try lr below 0.5", step=3))
+                return
+            case "segfault":
+                os.kill(os.getpid(), signal.SIGSEGV)
+            case "exit":
+                os._exit(1)
+            case "garbage":
+                sys.stdout.write("Segmentation fold\n")
+                sys.stdout.flush()
+            case "wait":
+                stop.wait()
+                checkpoint(order, word - 1, epoch, is_end=True)
+                say(events.Stopped(step=word))
+                return
+            case "deaf":
+                threading.Event().wait()
+    say(events.Finished(result=result(epoch, word, resumed)))
+
+
+threading.Thread(target=listen, daemon=True).start()
+say(events.TrainerReady(device="cpu", torch="none"))
+while True:
+    arrived.wait()
+    arrived.clear()
+    stop.clear()
+    order = incoming.pop()
+    assert isinstance(order, orders.Train)
+    train(order)

@@ -1,0 +1,218 @@
+"""What a worker promises about the job it holds, shown with a scripted trainer in a real process."""
+
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from time import monotonic, sleep
+
+import pytest
+from sqlalchemy import text
+
+from contract.artifacts import LocalFolder
+from contract.job import Job, JobState
+from contract.settings import Settings
+from contract.spec import JobSpec
+from contract.store import Store, checkpoints, jobs, workers
+from worker.supervisor import Supervisor
+
+TRAINER = (sys.executable, str(Path(__file__).with_name("scripted_trainer.py")))
+TENANT = "default"
+
+
+@pytest.fixture
+def settings(tmp_path: Path, sqlite_url: str, monkeypatch: pytest.MonkeyPatch) -> Settings:
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2]))
+    return Settings(
+        database_url=sqlite_url,
+        artifacts_folder=tmp_path / "artifacts",
+        scratch_folder=tmp_path / "scratch",
+        renew_seconds=0.05,
+        poll_seconds=0.05,
+        lease_seconds=5,
+        trainer_stop_seconds=1,
+    )
+
+
+@pytest.fixture
+def supervisor(settings: Settings, sqlite_store: Store) -> Iterator[Supervisor]:
+    made = Supervisor(settings, trainer_command=TRAINER)
+    yield made
+    made.close()
+
+
+def submit(store: Store, script: str, **changes: object) -> Job:
+    spec = JobSpec.model_validate({"dataset": {"kind": "fake"}, "metadata": {"script": script}, **changes})
+    return jobs.submit(store, TENANT, spec).job
+
+
+def until(store: Store, job: Job, condition: Callable[[Job], bool], seconds: float = 20.0) -> Job:
+    """The job once the condition holds; fails loudly if it never does."""
+    end = monotonic() + seconds
+    while monotonic() < end:
+        found = jobs.get(store, TENANT, job.id)
+        if condition(found):
+            return found
+        sleep(0.01)
+    raise AssertionError(f"never came about; the job is {found.state}: {found.status_reason}")
+
+
+def ended(job: Job) -> bool:
+    return job.is_terminal
+
+
+def test_a_job_is_trained_and_committed_with_its_history(supervisor: Supervisor, sqlite_store: Store) -> None:
+    job = submit(sqlite_store, "epoch checkpoint epoch checkpoint")
+    supervisor.answer(job.id)
+    done = jobs.get(sqlite_store, TENANT, job.id)
+    assert (done.state, done.epoch, done.step, done.attempt) == (JobState.SUCCEEDED, 2, 3, 1)
+    assert done.data is not None
+    assert [event.type for event in jobs.events(sqlite_store, job.id) if event.type in {"epoch", "checkpoint"}].count("epoch") == 2
+    result = jobs.result(sqlite_store, job.id)
+    assert result is not None
+    assert result["metrics"]["train.loss"] == "NaN"
+    assert result["best_checkpoint_id"] == done.best_checkpoint_id
+
+
+def test_a_job_whose_ring_was_lost_is_found_by_polling(supervisor: Supervisor, sqlite_store: Store) -> None:
+    supervisor.start()
+    job = submit(sqlite_store, "epoch")
+    assert until(sqlite_store, job, ended).state is JobState.SUCCEEDED
+
+
+def test_the_bytes_of_a_checkpoint_are_stored_and_the_scratch_folder_is_left_empty(
+    supervisor: Supervisor, sqlite_store: Store, settings: Settings
+) -> None:
+    job = submit(sqlite_store, "epoch checkpoint")
+    supervisor.answer(job.id)
+    done = jobs.get(sqlite_store, TENANT, job.id)
+    kept = checkpoints.get(sqlite_store, done, "last")
+    body = b"".join(LocalFolder(settings.artifacts_folder).read(f"{kept.prefix}/state.json"))
+    assert body == b'{"word": 2, "epoch": 1}'
+    assert kept.prefix.startswith(f"{job.id}/1/")
+    assert list(settings.scratch_folder.iterdir()) == []
+
+
+def test_a_cancel_is_heard_and_leaves_a_checkpoint(supervisor: Supervisor, sqlite_store: Store) -> None:
+    supervisor.start()
+    job = submit(sqlite_store, "epoch wait")
+    until(sqlite_store, job, lambda found: found.epoch == 1)
+    jobs.cancel(sqlite_store, TENANT, job.id)
+    done = until(sqlite_store, job, ended)
+    assert done.state is JobState.CANCELLED
+    assert checkpoints.get(sqlite_store, done, "last").epoch == 1
+
+
+def test_a_trainer_that_does_not_hear_a_cancel_is_killed(supervisor: Supervisor, sqlite_store: Store) -> None:
+    supervisor.start()
+    job = submit(sqlite_store, "epoch deaf")
+    until(sqlite_store, job, lambda found: found.epoch == 1)
+    deaf = supervisor.trainer_pid
+    jobs.cancel(sqlite_store, TENANT, job.id)
+    assert until(sqlite_store, job, ended).state is JobState.CANCELLED
+    with pytest.raises(ProcessLookupError):
+        os.kill(deaf, 0)
+
+
+def test_a_trainer_killed_in_mid_job_costs_an_attempt_and_no_job(supervisor: Supervisor, sqlite_store: Store) -> None:
+    supervisor.start()
+    job = submit(sqlite_store, "epoch checkpoint epoch wait epoch")
+    until(sqlite_store, job, lambda found: found.epoch == 2)
+    os.kill(supervisor.trainer_pid, signal.SIGKILL)
+    found = until(sqlite_store, job, lambda found: found.attempt == 2 and found.step > 0)
+    assert found.crash_count == 1
+    assert any("signal 9" in (event.data.get("reason") or "") for event in jobs.events(sqlite_store, job.id) if event.type == "status")
+    jobs.cancel(sqlite_store, TENANT, job.id)
+    assert until(sqlite_store, job, ended).state is JobState.CANCELLED
+
+
+@pytest.mark.parametrize(("poison", "cause"), [("segfault", "signal 11"), ("exit", "code 1"), ("garbage", "signal 9")])
+def test_a_job_that_kills_every_trainer_fails_and_its_neighbour_does_not(
+    supervisor: Supervisor, sqlite_store: Store, poison: str, cause: str
+) -> None:
+    supervisor.start()
+    job = submit(sqlite_store, f"epoch {poison} wait")
+    neighbour = submit(sqlite_store, "epoch")
+    for _ in range(200):
+        with sqlite_store.write() as connection:
+            connection.execute(text("UPDATE jobs SET available_at = 0 WHERE state = 'queued'"))
+        if jobs.get(sqlite_store, TENANT, job.id).is_terminal:
+            break
+        sleep(0.05)
+    done = until(sqlite_store, job, ended)
+    assert done.error is not None
+    assert (done.error["code"], done.attempt) == ("crash_loop", 3)
+    assert cause in done.error["message"]
+    assert until(sqlite_store, neighbour, ended).state is JobState.SUCCEEDED
+
+
+def test_a_diverged_job_fails_at_once_with_its_remedy(supervisor: Supervisor, sqlite_store: Store) -> None:
+    job = submit(sqlite_store, "epoch checkpoint diverge")
+    supervisor.answer(job.id)
+    done = jobs.get(sqlite_store, TENANT, job.id)
+    assert done.error == {"code": "diverged", "message": "loss became nan at step 3", "hint": "try lr below 0.5", "retryable": False}
+
+
+def test_a_job_resumes_from_its_newest_whole_checkpoint(supervisor: Supervisor, sqlite_store: Store, settings: Settings) -> None:
+    supervisor.start()
+    job = submit(sqlite_store, "epoch checkpoint epoch checkpoint exit")
+    found = until(sqlite_store, job, lambda found: found.attempt >= 2)
+    newest = checkpoints.listed(sqlite_store, found)[0]
+    (settings.artifacts_folder / newest.prefix / "state.json").write_bytes(b"rotten")
+    until(sqlite_store, job, ended)
+    warned = [event.message for event in jobs.events(sqlite_store, job.id) if event.type == "warning"]
+    resumed = [event.data["step"] for event in jobs.events(sqlite_store, job.id) if event.type == "log"]
+    assert any("SHA-256" in message and newest.id in message for message in warned)
+    assert resumed[:2] == [0, 4]
+    assert 2 in resumed
+
+
+def test_a_job_that_runs_for_too_long_is_stopped_with_a_checkpoint(supervisor: Supervisor, sqlite_store: Store) -> None:
+    supervisor.start()
+    job = submit(sqlite_store, "epoch wait", limits={"max_runtime_seconds": 1})
+    done = until(sqlite_store, job, ended)
+    assert done.error is not None
+    assert done.error["code"] == "deadline_exceeded"
+    assert done.checkpoint_id is not None
+
+
+def test_closing_a_worker_gives_its_job_back_with_a_checkpoint(supervisor: Supervisor, sqlite_store: Store) -> None:
+    supervisor.start()
+    job = submit(sqlite_store, "epoch wait")
+    until(sqlite_store, job, lambda found: found.epoch == 1)
+    supervisor.close()
+    released = jobs.get(sqlite_store, TENANT, job.id)
+    assert (released.state, released.crash_count, released.release_count) == (JobState.QUEUED, 0, 1)
+    assert released.checkpoint_id is not None
+    assert workers.listed(sqlite_store) == []
+
+
+def test_an_owner_that_lost_its_lease_stops_and_writes_nothing_more(supervisor: Supervisor, sqlite_store: Store) -> None:
+    job = submit(sqlite_store, "epoch wait")
+    thread = threading.Thread(target=supervisor.answer, args=[job.id])
+    thread.start()
+    until(sqlite_store, job, lambda found: found.epoch == 1)
+    with sqlite_store.write() as connection:
+        connection.execute(text("UPDATE jobs SET fence = fence + 1, owner = 'another', lease_until = 9e9, version = version + 1"))
+    before = jobs.get(sqlite_store, TENANT, job.id)
+    thread.join(timeout=10)
+    assert not thread.is_alive()
+    assert jobs.get(sqlite_store, TENANT, job.id) == before
+
+
+def test_a_worker_is_seen_idle_once_its_trainer_is_warm(supervisor: Supervisor, sqlite_store: Store) -> None:
+    supervisor.start()
+    end = monotonic() + 10
+    while monotonic() < end and [w.state for w in workers.listed(sqlite_store)] != ["idle"]:
+        sleep(0.05)
+    (seen,) = workers.listed(sqlite_store)
+    assert (seen.state, seen.device, seen.is_fresh) == ("idle", "cpu", True)
+
+
+def test_the_trainer_is_told_no_address_and_no_password(supervisor: Supervisor) -> None:
+    environment = Path(f"/proc/{supervisor.trainer_pid}/environ").read_bytes()
+    assert b"RIDGELINE_PARENT_PID" in environment
+    assert b"DATABASE_URL" not in environment
+    assert b"REDIS_URL" not in environment

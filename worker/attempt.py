@@ -1,0 +1,246 @@
+"""One attempt at a job, from the claim to the last word about it: drive the trainer, renew the lease, commit."""
+
+import queue
+import shutil
+import threading
+from collections.abc import Callable
+from enum import StrEnum
+from time import monotonic, sleep
+from typing import TypeVar
+
+import structlog
+
+from contract import events, lifecycle
+from contract.artifacts import Artifacts
+from contract.errors import (
+    ArtifactCorruptError,
+    ArtifactsUnavailableError,
+    LostLeaseError,
+    NotFoundError,
+    StateConflictError,
+    StoreUnavailableError,
+)
+from contract.events import RETRYABLE, FailureCode
+from contract.job import Job, JobState, Json
+from contract.lifecycle import Failure
+from contract.settings import Settings
+from contract.spec import JobSpec
+from contract.store import Store, checkpoints, leases
+from contract.store.leases import Lease
+from worker import orders, storage
+from worker.process import Died, Trainer
+from worker.telling import News
+
+T = TypeVar("T")
+log = structlog.get_logger(__name__)
+
+RETRY_SECONDS = 30.0
+"""How long a job rests after a failure that lies in its surroundings: a full disk, an artifact store that is down."""
+DRAINING_SECONDS = 10.0
+"""How long a worker that shuts down waits for a database that is away."""
+
+
+class Stopping(StrEnum):
+    """Why the trainer was told to stop."""
+
+    ASKED = "asked"
+    """A client cancels or pauses the job."""
+    DRAINING = "draining"
+    """The worker is shutting down."""
+    OVERTIME = "overtime"
+    """The job has run for longer than it may."""
+    DISOWNED = "disowned"
+    """The lease is lost: what the trainer does is nobody's business any more."""
+    UNSTORED = "unstored"
+    """A checkpoint could not be stored."""
+
+
+class Attempt:
+    """The work on one claim. `run` returns when the trainer is idle, or dead, and the store knows how the attempt ended."""
+
+    def __init__(
+        self, job: Job, trainer: Trainer, store: Store, artifacts: Artifacts, settings: Settings, draining: threading.Event
+    ) -> None:
+        self.job = job
+        self.lease = Lease(job.id, job.fence)
+        self.trainer = trainer
+        self._store, self._artifacts, self._settings, self._draining = store, artifacts, settings, draining
+        self._scratch = settings.scratch_folder.absolute() / f"{job.id}-{job.fence}"
+        self._news = News(dict(job.latest_metrics))
+        self._stopping: Stopping | None = None
+        self._stop_by = float("inf")
+        self._renewed_at = monotonic()
+        self._unstored = ""
+
+    def run(self) -> None:
+        """Train until something ends the attempt, and commit that end. Raises nothing: what goes wrong is written down."""
+        try:
+            last = self._train()
+            self._steadily(lambda: self._conclude(last))
+        except (LostLeaseError, NotFoundError, StoreUnavailableError) as error:
+            log.warning("attempt dropped", job=self.job.id, fence=self.lease.fence, cause=str(error))
+        finally:
+            shutil.rmtree(self._scratch, ignore_errors=True)
+
+    def _train(self) -> events.Event | Died:
+        """The last word on the job: the trainer's, or ours where its checkpoint or its scratch folder cannot be had."""
+        try:
+            self._prepare()
+        except ArtifactCorruptError as error:
+            return _failed(FailureCode.ARTIFACT_CORRUPT, str(error), "submit the job anew, and check the disk of the artifact store")
+        except (ArtifactsUnavailableError, OSError) as error:
+            return _failed(
+                FailureCode.DEPENDENCY_DOWN, str(error), "the job is tried again; check the artifact store and the scratch folder"
+            )
+        return self._drive()
+
+    def _prepare(self) -> None:
+        shutil.rmtree(self._scratch, ignore_errors=True)
+        self._scratch.mkdir(parents=True)
+        kept = self._steadily(lambda: checkpoints.listed(self._store, self.job))
+        folder, broken = storage.fetch_newest(self._artifacts, self.job, kept, self._scratch)
+        for sentence in broken:
+            self._news.warn(sentence)
+        spec = JobSpec.model_validate(self.job.spec)
+        checkpoint = str(folder) if folder else None
+        self.trainer.tell(orders.Train(job_id=self.job.id, spec=spec, scratch=str(self._scratch), checkpoint=checkpoint))
+
+    def _drive(self) -> events.Event | Died:
+        """Listen to the trainer and renew the lease until the trainer has said its last word on the job."""
+        next_renewal = monotonic()
+        while True:
+            try:
+                event = self.trainer.heard.get(timeout=max(0.0, next_renewal - monotonic()))
+            except queue.Empty:
+                self._renew()
+                next_renewal = monotonic() + self._settings.renew_seconds
+                continue
+            match event:
+                case events.Finished() | events.Failed() | events.Stopped() | Died():
+                    return event
+                case events.CheckpointWritten():
+                    self._keep(event)
+                case _:
+                    self._news.add(event)
+
+    def _renew(self) -> None:
+        if monotonic() > self._stop_by:
+            self.trainer.kill()
+            return
+        if self._stopping is Stopping.DISOWNED:
+            return
+        try:
+            news = self._news
+            self.job = leases.renew(self._store, self.lease, self._settings.lease_seconds, news.report, news.notes, news.samples)
+        except StoreUnavailableError as error:
+            log.warning("no renewal", job=self.job.id, cause=str(error))
+            if monotonic() - self._renewed_at > self._settings.lease_seconds:
+                self._stop(Stopping.DISOWNED, save=False)
+        except (LostLeaseError, NotFoundError):
+            self._stop(Stopping.DISOWNED, save=False)
+        else:
+            self._renewed_at = monotonic()
+            news.told()
+            self._hear()
+
+    def _hear(self) -> None:
+        """Act on what the renewal brought back."""
+        if self.job.state is not JobState.RUNNING:
+            self._stop(Stopping.ASKED)
+        elif self.job.deadline_at is not None and self.job.updated_at > self.job.deadline_at:
+            self._stop(Stopping.OVERTIME)
+        elif self._draining.is_set():
+            self._stop(Stopping.DRAINING)
+
+    def _stop(self, why: Stopping, *, save: bool = True) -> None:
+        # A cancel outranks a shutdown that was under way; losing the lease outranks everything.
+        if self._stopping is None:
+            self._stop_by = monotonic() + self._settings.trainer_stop_seconds
+            self.trainer.tell(orders.Stop(job_id=self.job.id, save=save))
+            self._stopping = why
+        elif why in {Stopping.ASKED, Stopping.DISOWNED} and self._stopping is not Stopping.DISOWNED:
+            self._stopping = why
+
+    def _keep(self, written: events.CheckpointWritten) -> None:
+        """Store a checkpoint's bytes, then point the job at them. One that cannot be stored ends the attempt, not the job."""
+        try:
+            draft = storage.upload(self._artifacts, self.lease, written)
+            self.job = self._steadily(lambda: checkpoints.record(self._store, self.lease, draft), self._settings.lease_seconds)
+        except (LostLeaseError, NotFoundError):
+            self._stop(Stopping.DISOWNED, save=False)
+        except (ArtifactsUnavailableError, ArtifactCorruptError, StoreUnavailableError) as error:
+            log.error("checkpoint not stored", job=self.job.id, step=written.step, cause=str(error))
+            self._unstored = f"the checkpoint after step {written.step} could not be stored: {error}"
+            self._stop(Stopping.UNSTORED, save=False)
+
+    def _conclude(self, last: events.Event | Died) -> None:
+        """Commit how the attempt ended."""
+        if self._stopping is Stopping.DISOWNED:
+            raise LostLeaseError(f"job {self.job.id} went to another attempt")
+        if self._news.notes or self._news.samples:
+            self.job = leases.renew(
+                self._store, self.lease, self._settings.lease_seconds, self._news.report, self._news.notes, self._news.samples
+            )
+            self._news.told()
+        match last:
+            case events.Finished() if self._stopping is not Stopping.UNSTORED:
+                self._succeed(last.result)
+            case events.Failed() if last.code in RETRYABLE:
+                leases.release(self._store, self.lease, f"{last.message}; {last.hint}", RETRY_SECONDS)
+            case events.Failed():
+                leases.fail(self._store, self.lease, Failure(last.code, last.message, last.hint))
+            case Died() if self._stopping is None:
+                log.error("trainer died", job=self.job.id, cause=last.cause, tail=last.tail)
+                leases.crash(self._store, self.lease, last.cause)
+            case _:
+                self._give_up()
+
+    def _succeed(self, result: events.Result) -> None:
+        try:
+            leases.succeed(self._store, self.lease, self._result(result))
+        except StateConflictError:
+            leases.finish_cancel(self._store, self.lease)
+
+    def _give_up(self) -> None:
+        """The trainer stopped because we told it to."""
+        match self._stopping:
+            case Stopping.OVERTIME:
+                leases.fail(self._store, self.lease, lifecycle.runtime_exceeded(self.job))
+            case Stopping.UNSTORED:
+                leases.release(self._store, self.lease, self._unstored, RETRY_SECONDS)
+            case Stopping.DRAINING:
+                leases.release(self._store, self.lease, "its worker is shutting down")
+            case _:
+                leases.release(self._store, self.lease, "stopped on request")
+
+    def _result(self, result: events.Result) -> Json:
+        body = result.model_dump(mode="python")
+        queued = (self.job.started_at or self.job.created_at) - self.job.created_at
+        body["timings"] = {"queue": queued, **body["timings"]}
+        lineage = {"spec_sha256": self.job.spec_sha256, "seed": self.job.spec["seed"], "attempts": self.job.attempt}
+        return {
+            **body,
+            "best": self.job.best,
+            "best_checkpoint_id": self.job.best_checkpoint_id,
+            "last_checkpoint_id": self.job.checkpoint_id,
+            **lineage,
+        }
+
+    def _steadily(self, deed: Callable[[], T], for_seconds: float = float("inf")) -> T:
+        """Do the deed, again and again while the database is away: its guards make repeating harmless.
+
+        A worker that is shutting down tries for a while only; the job's lease then runs out and another worker goes on.
+        """
+        began = monotonic()
+        while True:
+            try:
+                return deed()
+            except StoreUnavailableError as error:
+                log.warning("the database is away; trying again", job=self.job.id, cause=str(error))
+                if monotonic() - began > (min(for_seconds, DRAINING_SECONDS) if self._draining.is_set() else for_seconds):
+                    raise
+                sleep(1.0)
+
+
+def _failed(code: FailureCode, message: str, hint: str) -> events.Failed:
+    return events.Failed(code=code, message=message, hint=hint, step=0)

@@ -1,0 +1,55 @@
+"""How a checkpoint travels between the trainer's scratch folder and the artifact store."""
+
+import hashlib
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+from contract.artifacts import Artifacts
+from contract.errors import ArtifactCorruptError, NotFoundError
+from contract.events import CheckpointWritten
+from contract.job import Job
+from contract.store.checkpoints import Checkpoint, Draft
+from contract.store.leases import Lease
+
+
+def upload(artifacts: Artifacts, lease: Lease, written: CheckpointWritten) -> Draft:
+    """Store a checkpoint's files under a key of this lease alone, so that a stale owner can never overwrite a live one's.
+
+    Raises ArtifactsUnavailableError, or ArtifactCorruptError where the bytes are not those the trainer vouched for.
+    """
+    folder = Path(written.folder)
+    prefix = f"{lease.job_id}/{lease.fence}/{folder.name}"
+    for file in written.files:
+        artifacts.put(f"{prefix}/{file.name}", folder / file.name, file.sha256)
+    shutil.rmtree(folder, ignore_errors=True)
+    return Draft(written.epoch, written.step, dict(written.metrics), written.is_end, prefix, written.files)
+
+
+def fetch_newest(artifacts: Artifacts, job: Job, kept: Sequence[Checkpoint], scratch: Path) -> tuple[Path | None, list[str]]:
+    """The folder of the newest checkpoint that is whole, and a sentence for each newer one that is not.
+
+    Returns None for a job that has no checkpoint yet. Raises ArtifactCorruptError where there are some and none is whole.
+    """
+    broken: list[str] = []
+    for checkpoint in sorted(kept, key=lambda one: one.seq, reverse=True):
+        try:
+            return _fetch(artifacts, checkpoint, scratch / f"resume-{checkpoint.seq}"), broken
+        except (ArtifactCorruptError, NotFoundError) as error:
+            broken.append(f"checkpoint {checkpoint.id} after step {checkpoint.step} cannot be used: {error}")
+    if broken:
+        raise ArtifactCorruptError(f"no stored checkpoint of {job.id} is whole: {'; '.join(broken)}")
+    return None, broken
+
+
+def _fetch(artifacts: Artifacts, checkpoint: Checkpoint, folder: Path) -> Path:
+    folder.mkdir(parents=True)
+    for file in checkpoint.files:
+        digest = hashlib.sha256()
+        with (folder / file.name).open("wb") as target:
+            for piece in artifacts.read(f"{checkpoint.prefix}/{file.name}"):
+                digest.update(piece)
+                target.write(piece)
+        if digest.hexdigest() != file.sha256:
+            raise ArtifactCorruptError(f"{file.name} has SHA-256 {digest.hexdigest()} and was stored with {file.sha256}")
+    return folder
