@@ -1,0 +1,24 @@
+"""The trainer process: `python -m worker.training` takes orders on stdin and says events on stdout until stdin ends."""
+
+import os
+
+from worker.training import lifeline
+
+
+def main() -> None:
+    """Ties the process to its supervisor before anything slow, then loads torch and serves."""
+    lifeline.tie_to_parent()
+    lifeline.keep_freed_memory()
+    # cuBLAS reads it when CUDA starts; jobs that ask for determinism need it and the others do not mind.
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    from worker.training import wire
+
+    voice, inbox = wire.Voice(), wire.listen()
+    # Here and not above: importing torch takes seconds, in which the supervisor may already be gone.
+    from worker.training import serve
+
+    serve.serve(voice, inbox)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,160 @@
+"""What a checkpoint holds, and how a run comes back from it to the bit.
+
+`model.safetensors` is the network alone, in torch's names and plain contiguous layout, so that it loads with safetensors into
+the standard module. `trainer.safetensors` holds the optimizer's state and the sums of the epoch under way; `state.json` where the
+run stands. Batches, dropout and schedules are functions of seed and step and have no state. See `folder` for the files.
+"""
+
+import json
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import Literal
+
+import safetensors.torch
+import torch
+from pydantic import BaseModel, ConfigDict, ValidationError
+from torch import Tensor
+
+from contract import events
+from contract.spec import JobSpec
+from worker.training import folder
+from worker.training.faults import ArtifactCorruptError
+from worker.training.run import Run
+from worker.training.standing import Standing
+
+# What says who asked and how long it may take, and nothing about the training.
+_BESIDE_TRAINING = {"name", "metadata", "limits", "priority"}
+
+
+class State(BaseModel):
+    """What `state.json` holds."""
+
+    model_config = ConfigDict(extra="forbid", ser_json_inf_nan="constants")
+
+    format: Literal[1] = 1
+    spec_sha256: str
+    data_sha256: str
+    machine: events.Machine
+    standing: Standing
+
+
+@dataclass(frozen=True)
+class Saved:
+    """A checkpoint read and verified."""
+
+    state: State
+    model: dict[str, Tensor]
+    trainer: dict[str, Tensor]
+
+
+def write(run: Run, *, is_end: bool = False) -> events.CheckpointWritten:
+    """Writes the run as it stands into a new folder of its scratch. Raises OSError, for instance when the disk is full."""
+    name = f"step-{run.step:08d}-end" if is_end else f"step-{run.step:08d}"
+    with run.watch.measure("checkpoint"):
+        if not is_end:
+            run.standing.checkpoint_due = False
+        files = save(run, run.scratch / name)
+    return events.CheckpointWritten(
+        folder=name,
+        epoch=run.standing.epoch,
+        step=run.step,
+        files=files,
+        metrics=run.standing.metrics,
+        is_end=is_end,
+    )
+
+
+def save(run: Run, target: Path) -> tuple[events.File, ...]:
+    """Writes the run as it stands into the new folder `target`; it appears there whole or not at all."""
+    contents = {
+        "model.safetensors": safetensors.torch.save(_model(run)),
+        "trainer.safetensors": safetensors.torch.save(_trainer(run)),
+        "state.json": _state(run).model_dump_json(indent=1).encode(),
+    }
+    return folder.write(target, contents)
+
+
+def read(source: Path) -> Saved:
+    """The checkpoint in `source`. Raises ArtifactCorruptError unless every byte is as the manifest says."""
+    contents = folder.read(source)
+    try:
+        return Saved(
+            state=State.model_validate_json(contents["state.json"]),
+            model=safetensors.torch.load(contents["model.safetensors"]),
+            trainer=safetensors.torch.load(contents["trainer.safetensors"]),
+        )
+    except (KeyError, ValidationError, safetensors.SafetensorError) as error:
+        raise ArtifactCorruptError(f"the checkpoint {source.name} is whole but cannot be understood ({error})", _HINT) from error
+
+
+def restore(run: Run, saved: Saved) -> None:
+    """Puts a freshly built run where `saved` left it. Raises ArtifactCorruptError where it is another job's checkpoint."""
+    state = saved.state
+    _refuse_other("spec", state.spec_sha256, spec_sha256(run.spec))
+    _refuse_other("data", state.data_sha256, run.data.lineage.sha256)
+    with torch.no_grad():
+        for name, value in run.model.state_dict().items():
+            # copy_ keeps the memory layout of the model; load_state_dict would too, but a missing key must be a KeyError here.
+            value.copy_(saved.model[name])
+    _restore_optimizer(run, saved.trainer)
+    run.totals.loss.copy_(saved.trainer["totals.loss"])
+    run.totals.correct.copy_(saved.trainer["totals.correct"])
+    run.standing = state.standing.model_copy(deep=True)
+    run.standing.resumed_at_steps = (*run.standing.resumed_at_steps, run.step)
+    if state.machine != run.machine:
+        run.warnings.append(
+            f"resumed on {run.machine.fingerprint()} what was begun on {state.machine.fingerprint()}; "
+            "the result will not be equal to the bit to that of an uninterrupted run"
+        )
+
+
+def spec_sha256(spec: JobSpec) -> str:
+    """Of everything in the spec that training depends on."""
+    return sha256(json.dumps(spec.model_dump(mode="json", exclude=_BESIDE_TRAINING), sort_keys=True).encode()).hexdigest()
+
+
+_HINT = "Resume from an earlier checkpoint, or start the job anew."
+
+
+def _model(run: Run) -> dict[str, Tensor]:
+    return {name: _plain(value) for name, value in (run.model.state_dict() | run.held_buffers).items()}
+
+
+def _trainer(run: Run) -> dict[str, Tensor]:
+    found = {"totals.loss": _plain(run.totals.loss), "totals.correct": _plain(run.totals.correct)}
+    for name, parameter in run.named.items():
+        for key, value in run.optimizer.state[parameter].items():
+            if value is not None:
+                found[f"optimizer.{name}:{key}"] = _plain(value)
+    return found
+
+
+def _state(run: Run) -> State:
+    return State(
+        spec_sha256=spec_sha256(run.spec),
+        data_sha256=run.data.lineage.sha256,
+        machine=run.machine,
+        standing=run.standing,
+    )
+
+
+def _plain(value: Tensor) -> Tensor:
+    """On the CPU in the standard layout, whatever layout the device prefers."""
+    return value.detach().to("cpu").contiguous()
+
+
+def _restore_optimizer(run: Run, trainer: dict[str, Tensor]) -> None:
+    for key, value in trainer.items():
+        if not key.startswith("optimizer."):
+            continue
+        name, field = key.removeprefix("optimizer.").split(":")
+        parameter = run.named[name]
+        # A moment must lie in memory as its parameter does: the fused kernels walk both with one index.
+        like = torch.empty_like(parameter) if value.shape == parameter.shape else torch.empty_like(value)
+        run.optimizer.state[parameter][field] = like.copy_(value).detach()
+
+
+def _refuse_other(what: str, saved: str, present: str) -> None:
+    if saved != present:
+        raise ArtifactCorruptError(f"the checkpoint was written for other {what} (sha256 {saved[:12]}…, now {present[:12]}…)", _HINT)

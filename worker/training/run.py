@@ -1,0 +1,111 @@
+"""What a run is made of: the torch objects a spec became, and where the run stands."""
+
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, field
+from math import ceil
+from pathlib import Path
+from time import perf_counter
+
+import torch
+from torch import Tensor, nn, optim
+
+from contract import events
+from contract.spec import JobSpec, plan
+from worker.training import precision, schedules
+from worker.training.datasets import Data
+from worker.training.losses import Loss
+from worker.training.penalties import Term
+from worker.training.standing import Standing
+
+
+class Stopwatch:
+    """Seconds by purpose, and training rows, of this attempt."""
+
+    def __init__(self) -> None:
+        self.seconds = {"load": 0.0, "train": 0.0, "evaluate": 0.0, "checkpoint": 0.0}
+        self.rows = 0
+
+    @contextmanager
+    def measure(self, purpose: str) -> Iterator[None]:
+        start = perf_counter()
+        try:
+            yield
+        finally:
+            self.seconds[purpose] += perf_counter() - start
+
+
+@dataclass
+class Totals:
+    """Sums over rows, kept on the device so that a step need not wait for them."""
+
+    loss: Tensor
+    correct: Tensor
+
+    @classmethod
+    def zero(cls, device: torch.device) -> "Totals":
+        return cls(torch.zeros((), dtype=torch.float64, device=device), torch.zeros((), dtype=torch.int64, device=device))
+
+    def add(self, other: "Totals") -> None:
+        self.loss += other.loss
+        self.correct += other.correct
+
+
+@dataclass
+class Run:
+    """A job under way. Whenever `fit` yields, it is at a step boundary and may be saved."""
+
+    spec: JobSpec
+    machine: events.Machine
+    device: torch.device
+    scratch: Path
+    data: Data
+    network: tuple[plan.Layer, ...]
+    model: nn.Module
+    named: dict[str, nn.Parameter]
+    """The model's parameters by name."""
+    loss: Loss
+    optimizer: optim.Optimizer
+    terms: list[Term]
+    totals: Totals
+    """Over the rows of the epoch under way."""
+    standing: Standing = field(default_factory=Standing)
+    watch: Stopwatch = field(default_factory=Stopwatch)
+    warnings: list[str] = field(default_factory=list)
+    held_buffers: dict[str, Tensor] = field(default_factory=dict)
+    """The model's buffers as they were at the last step boundary, while a full-batch gradient is being accumulated."""
+
+    @property
+    def steps_per_epoch(self) -> int:
+        return 1 if self.spec.batch_size == "full" else ceil(len(self.data.train) / self.spec.batch_size)
+
+    @property
+    def steps(self) -> int:
+        """Of the whole job, if nothing stops it early."""
+        return self.spec.epochs * self.steps_per_epoch
+
+    @property
+    def step(self) -> int:
+        """Steps done in the whole job."""
+        return self.standing.epoch * self.steps_per_epoch + self.standing.batch
+
+    @property
+    def epoch_rows(self) -> int:
+        """Training rows gone through in the epoch under way."""
+        rows = len(self.data.train)
+        return rows * self.standing.batch if self.spec.batch_size == "full" else min(self.standing.batch * self.spec.batch_size, rows)
+
+    @property
+    def is_over(self) -> bool:
+        return self.standing.epoch >= self.spec.epochs or self.standing.is_stale(self.spec.early_stopping)
+
+    @property
+    def has_classes(self) -> bool:
+        return self.spec.dataset.shape().targets == "classes"
+
+    def lr(self, step: int) -> float:
+        """The learning rate of step number `step`, from 0."""
+        return self.spec.optimizer.lr * schedules.factor(self.spec.schedule, step, self.steps, self.steps_per_epoch)
+
+    def autocast(self) -> AbstractContextManager[object]:
+        return precision.autocast(self.machine.precision, self.device)

@@ -1,0 +1,140 @@
+"""How orders become events: jobs one after another in a warm process, until stdin ends.
+
+Events carry no job, so each belongs to the last Train. A Stop is answered once: for the job under way, with its checkpoint if
+asked; for a job this process has never trained, with Stopped while idle. A Stop that arrives after the job's last word (Finished,
+Failed or Stopped) says nothing, for that word was final; and a Stop for another job than the one under way is only logged.
+"""
+
+import errno
+import gc
+import os
+import traceback
+from collections import deque
+from pathlib import Path
+
+import torch
+
+from contract import events
+from contract.events import FailureCode
+from worker import orders
+from worker.training import build, checkpoint, lifeline, precision, wire
+from worker.training.faults import TrainingError
+from worker.training.fit import Tick, fit
+from worker.training.run import Run
+
+
+def serve(voice: wire.Voice, inbox: wire.Inbox) -> None:
+    """Takes orders for as long as the process lives."""
+    _prepare()
+    voice.say(events.TrainerReady(device=precision.describe(precision.device("auto")), torch=torch.__version__))
+    trainer = Trainer(voice, inbox)
+    while True:
+        trainer.follow()
+
+
+class Trainer:
+    """Trains the jobs it is told to, in turn."""
+
+    def __init__(self, voice: wire.Voice, inbox: wire.Inbox) -> None:
+        self._voice = voice
+        self._inbox = inbox
+        self._waiting: deque[orders.Order | wire.Unreadable] = deque()
+        self._ended: str | None = None
+
+    def follow(self) -> None:
+        """Takes the next order and sees it through."""
+        match self._waiting.popleft() if self._waiting else self._inbox.get():
+            case orders.Train() as order:
+                self._train(order)
+            case orders.Stop() as order:
+                if order.job_id != self._ended:
+                    self._voice.say(events.Stopped(step=0))
+            case wire.Unreadable():
+                self._voice.say(
+                    events.Failed(
+                        code=FailureCode.SPEC_INVALID,
+                        message="the trainer cannot read its order",
+                        hint="Run service and workers of the same version.",
+                        step=0,
+                    )
+                )
+
+    def _train(self, order: orders.Train) -> None:
+        run: Run | None = None
+        try:
+            run = build.run(order.spec, Path(order.scratch), Path(order.checkpoint) if order.checkpoint else None)
+            self._drive(order, run)
+        except Exception as error:  # whatever it is, the job fails with a reason and the process takes the next one
+            traceback.print_exc()
+            self._voice.say(failed(error, run.step if run else 0))
+        self._ended = order.job_id
+        del run
+        _tidy()
+
+    def _drive(self, order: orders.Train, run: Run) -> None:
+        for said in fit(run):
+            if not isinstance(said, Tick):
+                self._voice.say(said)
+            if isinstance(said, events.Finished):
+                return
+            if stop := self._stop(order.job_id):
+                if stop.save:
+                    self._voice.say(checkpoint.write(run, is_end=True))
+                self._voice.say(events.Stopped(step=run.step))
+                return
+
+    def _stop(self, job_id: str) -> orders.Stop | None:
+        """The Stop for the job under way, if one has come. Another Train waits its turn."""
+        while not self._inbox.empty():
+            match self._inbox.get():
+                case orders.Stop(job_id=asked) as stop if asked == job_id:
+                    return stop
+                case orders.Train() as order:
+                    self._waiting.append(order)
+                case _:
+                    wire.log(f"ignored an order that is not for {job_id}, the job under way")
+        return None
+
+
+def failed(error: Exception, step: int) -> events.Failed:
+    """What the user is told of an error, and in which class it falls."""
+    match error:
+        case TrainingError():
+            return events.Failed(code=error.code, message=str(error), hint=error.hint, step=step)
+        case MemoryError() | torch.OutOfMemoryError():
+            return _out_of_memory(step)
+        # On the CPU torch says it with a RuntimeError of its allocator.
+        case RuntimeError() if "allocate memory" in str(error):
+            return _out_of_memory(step)
+        case OSError(errno=errno.ENOSPC | errno.EDQUOT):
+            message = f"no space left for a checkpoint of step {step}"
+            return events.Failed(code=FailureCode.DISK_FULL, message=message, hint="Free space on the worker's scratch disk.", step=step)
+        case _:
+            return events.Failed(
+                code=FailureCode.INTERNAL,
+                message=f"the trainer failed with {type(error).__name__}",
+                hint="The worker's log has the trace.",
+                step=step,
+            )
+
+
+def _out_of_memory(step: int) -> events.Failed:
+    hint = "Take a smaller batch_size or network, or a worker with more memory."
+    return events.Failed(code=FailureCode.OUT_OF_MEMORY, message=f"memory ran out at step {step}", hint=hint, step=step)
+
+
+def _prepare() -> None:
+    threads = os.environ.get("RIDGELINE_TRAINER_THREADS")
+    if threads:
+        torch.set_num_threads(int(threads))
+    # The first convolution and the first backward pass load and choose kernels; better now than in a job's first step.
+    device = precision.device("auto")
+    convolution = torch.nn.Conv2d(1, 8, 3).to(device).to(memory_format=torch.channels_last)
+    torch.autograd.backward(convolution(torch.zeros(2, 1, 8, 8, device=device)).sum())
+
+
+def _tidy() -> None:
+    gc.collect()
+    lifeline.give_back_memory()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
