@@ -129,10 +129,11 @@ class EpochDone(_Said):
 
 
 class CheckpointWritten(_Said):
-    """A whole checkpoint lies in the scratch folder under `folder`, flushed to disk; its manifest was written last."""
+    """A whole checkpoint is flushed to disk; its manifest was written last."""
 
     type: Literal["checkpoint_written"] = "checkpoint_written"
     folder: str
+    """Its name in the scratch folder."""
     epoch: int
     """Epochs done."""
     step: int

@@ -41,6 +41,7 @@ SETTINGS: Final[dict[str, Any]] = {
     "task_queues": [Queue(QUEUE)],  # type: ignore[no-untyped-call]
     "task_create_missing_queues": False,
     "worker_hijack_root_logger": False,
+    "worker_redirect_stdouts": False,
     "worker_send_task_events": False,
     "worker_enable_remote_control": False,
     "broker_transport_options": {

@@ -28,7 +28,8 @@ def _begin(**_: Any) -> None:
     """In the child: start the supervisor, whose trainer warms up from now on."""
     global _supervisor
     _supervisor = Supervisor(settings.current())
-    signal.signal(signal.SIGUSR1, lambda *_: _supervisor.drain() if _supervisor else None)
+    # Not SIGUSR1: the pool's children take that one for a time limit.
+    signal.signal(signal.SIGUSR2, lambda *_: _supervisor.drain() if _supervisor else None)
     _supervisor.start()
 
 
@@ -50,6 +51,6 @@ def _pass_on(**_: Any) -> None:
     """In the main process: a warm shutdown waits for running tasks, so ask the child to bring its job to a checkpoint now."""
     for pid in _controller.pool.info["processes"]:
         try:
-            os.kill(pid, signal.SIGUSR1)
+            os.kill(pid, signal.SIGUSR2)
         except ProcessLookupError:
             logging.getLogger(__name__).info("worker child %s is gone already", pid)

@@ -163,8 +163,9 @@ class Attempt:
 
     def _keep(self, written: events.CheckpointWritten) -> None:
         """Store a checkpoint's bytes, then point the job at them. One that cannot be stored ends the attempt, not the job."""
+        self._renew()  # what came before the checkpoint is told before it
         try:
-            draft = storage.upload(self._artifacts, self.lease, written)
+            draft = storage.upload(self._artifacts, self.lease, self._scratch, written)
             self.job = self._steadily(lambda: checkpoints.record(self._store, self.lease, draft), self._settings.lease_seconds)
         except (LostLeaseError, NotFoundError):
             self._stop(Stopping.DISOWNED, save=False)

@@ -13,12 +13,12 @@ from contract.store.checkpoints import Checkpoint, Draft
 from contract.store.leases import Lease
 
 
-def upload(artifacts: Artifacts, lease: Lease, written: CheckpointWritten) -> Draft:
+def upload(artifacts: Artifacts, lease: Lease, scratch: Path, written: CheckpointWritten) -> Draft:
     """Store a checkpoint's files under a key of this lease alone, so that a stale owner can never overwrite a live one's.
 
     Raises ArtifactsUnavailableError, or ArtifactCorruptError where the bytes are not those the trainer vouched for.
     """
-    folder = Path(written.folder)
+    folder = scratch / written.folder
     prefix = f"{lease.job_id}/{lease.fence}/{folder.name}"
     for file in written.files:
         artifacts.put(f"{prefix}/{file.name}", folder / file.name, file.sha256)

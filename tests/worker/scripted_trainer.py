@@ -43,7 +43,7 @@ def checkpoint(order: orders.Train, word: int, epoch: int, *, is_end: bool = Fal
     (folder / "state.json").write_bytes(body)
     file = events.File(name="state.json", size_bytes=len(body), sha256=hashlib.sha256(body).hexdigest())
     metrics = {"val.loss": 1.0 / (epoch + 1)}
-    say(events.CheckpointWritten(folder=str(folder), epoch=epoch, step=word, files=(file,), metrics=metrics, is_end=is_end))
+    say(events.CheckpointWritten(folder=folder.name, epoch=epoch, step=word, files=(file,), metrics=metrics, is_end=is_end))
 
 
 DATA = events.Data(name="fake", source="generated", sha256="0" * 64, train_rows=8, validation_rows=1, test_rows=2)
