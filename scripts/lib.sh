@@ -77,7 +77,7 @@ _lock() {
 _install() {
   local extras=$1 log=$VENV/ridgeline-install.log
   _has_pip "$PYTHON_IN_VENV" || _make_venv
-  say "Installing Ridgeline into .venv ($("$PYTHON_IN_VENV" --version); ${extras//,/, }): once, minutes, about 6 GB with torch."
+  say "Installing Ridgeline into .venv ($("$PYTHON_IN_VENV" --version); ${extras//,/, }). The first time takes minutes and 6 GB."
   rm -f "$STAMP"
   if ! "$PYTHON_IN_VENV" -m pip install --no-input --disable-pip-version-check -c constraints.txt -e ".[$extras]" </dev/null >"$log" 2>&1; then
     tail -n 20 "$log" >&2
