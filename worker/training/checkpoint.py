@@ -93,13 +93,13 @@ def restore(run: Run, saved: Saved) -> None:
     state = saved.state
     _refuse_other("spec", state.spec_sha256, spec_sha256(run.spec))
     _refuse_other("data", state.data_sha256, run.data.lineage.sha256)
-    with torch.no_grad():
-        for name, value in run.model.state_dict().items():
-            # copy_ keeps the memory layout of the model; load_state_dict would too, but a missing key must be a KeyError here.
-            value.copy_(saved.model[name])
-    _restore_optimizer(run, saved.trainer)
-    run.totals.loss.copy_(saved.trainer["totals.loss"])
-    run.totals.correct.copy_(saved.trainer["totals.correct"])
+    try:
+        run.model.load_state_dict(saved.model)
+        _restore_optimizer(run, saved.trainer)
+        run.totals.loss.copy_(saved.trainer["totals.loss"])
+        run.totals.correct.copy_(saved.trainer["totals.correct"])
+    except (KeyError, RuntimeError) as error:
+        raise ArtifactCorruptError(f"the checkpoint's tensors are not those of this network ({error})", _HINT) from error
     run.standing = state.standing.model_copy(deep=True)
     run.standing.resumed_at_steps = (*run.standing.resumed_at_steps, run.step)
     if state.machine != run.machine:

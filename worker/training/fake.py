@@ -53,12 +53,13 @@ def _pixels(clean: Tensor, noise: float, generator: torch.Generator) -> Tensor:
 def _mapped(clean: Tensor, maps: Tensor) -> Tensor:
     """One linear map of the clean image per output, of variance about 1. The products are whole numbers, so no order of summing shows."""
     products: Tensor = clean.flatten(1) @ maps.flatten(1).T
-    return (products / (_SPREAD**2 * maps[0].numel() ** 0.5)).to(torch.float32)
+    return products.div_(_SPREAD**2 * maps[0].numel() ** 0.5).to(torch.float32)
 
 
 def _normal(shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
     """Whole numbers of mean 0 and standard deviation `_SPREAD`, as float64."""
-    total = torch.zeros(shape, dtype=torch.float64)
+    total: Tensor = torch.zeros(shape, dtype=torch.float64)
     for _ in range(_DRAWS):
         total += torch.randint(256, shape, generator=generator, dtype=torch.uint8)
-    return total.sub_(_MIDDLE)
+    total -= _MIDDLE
+    return total
