@@ -1,0 +1,120 @@
+"""`python -m service` serves HTTP from this process, as the RIDGELINE_ variables say."""
+
+import ipaddress
+import socket
+import sys
+
+import uvicorn
+from fastapi import FastAPI
+from pydantic import ValidationError
+
+from contract import settings as environment
+from contract.errors import ConfigurationError, OperatorError
+from contract.settings import Settings
+from contract.store import Store, schema
+from service import logs
+from service.app import create_app
+
+GRACE_SECONDS = 2
+"""How long replies under way may take once the process is asked to end."""
+
+
+class Server(uvicorn.Server):
+    """uvicorn, with two words more: where it listens, and to the streams that it is about to stop."""
+
+    def __init__(self, app: FastAPI, settings: Settings, listener: socket.socket) -> None:
+        super().__init__(
+            uvicorn.Config(
+                app,
+                lifespan="on",
+                log_config=None,
+                log_level=settings.log_level,
+                access_log=False,
+                server_header=False,
+                timeout_graceful_shutdown=GRACE_SECONDS,
+            )
+        )
+        self._stopping = app.state.stopping
+        self._address = _shown(settings.host, listener)
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if self.started:
+            sys.stdout.write(f"listening http://{self._address}\n")
+            sys.stdout.flush()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        # Before uvicorn waits for open replies: an event stream has no end of its own.
+        self._stopping.set()
+        await super().shutdown(sockets)
+
+
+def main() -> int:
+    """Serve until asked to end. 2 for settings that cannot be, 1 for a port or a database that is not to be had."""
+    try:
+        settings = environment.current()
+        assert_private(settings)
+        listener = bound(settings)
+        _assert_migrated(settings)
+    except ValidationError as error:
+        return _refused(2, "; ".join(f"RIDGELINE_{'_'.join(map(str, e['loc'])).upper()}: {e['msg']}" for e in error.errors()))
+    except ConfigurationError as error:
+        return _refused(2, str(error))
+    except OperatorError as error:
+        return _refused(1, str(error))
+    logs.configure(settings.log_level)
+    try:
+        Server(create_app(settings), settings, listener).run(sockets=[listener])
+    except KeyboardInterrupt:
+        return 130
+    return 0
+
+
+def assert_private(settings: Settings) -> None:
+    """Raises ConfigurationError for an address that others can reach, unless the operator allowed that."""
+    if not settings.allow_open and not _is_loopback(settings.host):
+        raise ConfigurationError(
+            f"RIDGELINE_HOST is {settings.host}, which others can reach, and there are no API keys yet; "
+            "use 127.0.0.1, or set RIDGELINE_ALLOW_OPEN=true on a network that is private already"
+        )
+
+
+def bound(settings: Settings) -> socket.socket:
+    """A socket on the address of the settings. Raises OperatorError where it is taken or not ours."""
+    try:
+        family = socket.getaddrinfo(settings.host, settings.port, type=socket.SOCK_STREAM)[0][0]
+        return socket.create_server((settings.host, settings.port), family=family, backlog=2048)
+    except OSError as error:
+        raise OperatorError(
+            f"cannot listen on {settings.host} port {settings.port}: {error.strerror}; "
+            "stop what listens there, or set RIDGELINE_PORT to another port (0 takes a free one)"
+        ) from error
+
+
+def _assert_migrated(settings: Settings) -> None:
+    store = Store(settings.database_url)
+    try:
+        schema.assert_current(store)
+    finally:
+        store.close()
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _shown(host: str, listener: socket.socket) -> str:
+    port = listener.getsockname()[1]
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def _refused(code: int, why: str) -> int:
+    sys.stderr.write(f"{why}\n")
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

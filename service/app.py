@@ -1,0 +1,52 @@
+"""How the HTTP service is put together."""
+
+import threading
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from fastapi import FastAPI
+from fastapi_offline import FastAPIOffline
+
+from contract import settings as environment
+from contract.settings import Settings
+from service import errors, openapi, state
+from service.middleware import Around
+from service.routes import capabilities, checkpoints, events, health, jobs, metrics, results
+
+_DESCRIPTION = """Post a job spec; get a trained network, its metrics and its checkpoints.
+
+A job that was answered with 201 is kept whatever breaks and ends in exactly one of `succeeded`, `failed` and `cancelled`.
+Requests are closed: an unknown field is refused, with the name you may have meant. Replies are open: be ready for new fields.
+Every error is a Problem (RFC 9457) that tells everything that is wrong at once."""
+
+
+def create_app(settings: Settings | None = None) -> FastAPI:
+    """The application; without settings those of the environment, read when it starts. Nothing is opened before that."""
+    app: FastAPI = FastAPIOffline(
+        title="Ridgeline",
+        version="v1",
+        description=_DESCRIPTION,
+        openapi_tags=openapi.TAGS,
+        lifespan=_lifespan,
+        redirect_slashes=False,
+        redoc_url=None,
+        # Swagger UI would otherwise send the document to a validator of its maker's.
+        swagger_ui_parameters={"validatorUrl": None},
+    )
+    app.state.settings = settings
+    app.state.stopping = threading.Event()
+    app.add_middleware(Around)
+    errors.install(app)
+    for route in (jobs, events, metrics, results, checkpoints, capabilities, health):
+        app.include_router(route.router)
+    openapi.describe(app)
+    return app
+
+
+@asynccontextmanager
+async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
+    with state.opened(app.state.settings or environment.current(), app.state.stopping) as app.state.held:
+        yield
+
+
+app = create_app()

@@ -1,0 +1,71 @@
+"""How a JSON body is read: bounded, strict, and refused with the place where it goes wrong."""
+
+import json
+from typing import Annotated, Any, Final
+
+from fastapi import Depends, Request
+
+from service.errors import BodyTooLargeError, MalformedBodyError, UnsupportedMediaTypeError
+
+MAX_BYTES: Final = 1 << 20
+MAX_DIGITS: Final = 64
+MAX_MEMBERS: Final = 256
+
+
+async def _document(request: Request) -> Any:
+    """The document of the request's body. Numbers beyond JSON (`NaN`, `Infinity`) pass: the spec refuses them with a pointer."""
+    kind = request.headers.get("content-type", "").split(";")[0].strip().lower()
+    if kind != "application/json" and not (kind.startswith("application/") and kind.endswith("+json")):
+        # A browser can send any other type from any page without asking first; this one it cannot.
+        raise UnsupportedMediaTypeError("this route reads JSON; send the header Content-Type: application/json")
+    return parse(await _bytes(request))
+
+
+Document = Annotated[Any, Depends(_document)]
+
+
+def parse(body: bytes) -> Any:
+    """The document that `body` holds. Raises MalformedBodyError where it is none that we read."""
+    if not body.strip():
+        raise MalformedBodyError("the body is empty; send a JSON object")
+    try:
+        return json.loads(body.decode("utf-8"), object_pairs_hook=_object, parse_int=_integer)
+    except UnicodeDecodeError as error:
+        raise MalformedBodyError(f"the body is not UTF-8: byte {error.start} cannot be read; encode it as UTF-8") from None
+    except json.JSONDecodeError as error:
+        raise MalformedBodyError(f"the body is no JSON: {error.msg} at line {error.lineno}, column {error.colno}") from None
+    except RecursionError:
+        raise MalformedBodyError("the body is nested too deeply; a job spec needs five levels") from None
+
+
+async def _bytes(request: Request) -> bytes:
+    """The body, counted while it arrives: a length that was declared may be a lie."""
+    declared = request.headers.get("content-length", "0")
+    if declared.isdecimal() and (len(declared) > 18 or int(declared) > MAX_BYTES):
+        raise _too_large()
+    body = bytearray()
+    async for piece in request.stream():
+        body += piece
+        if len(body) > MAX_BYTES:
+            raise _too_large()
+    return bytes(body)
+
+
+def _too_large() -> BodyTooLargeError:
+    return BodyTooLargeError(f"a body may have {MAX_BYTES:,} bytes at most")
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    if len(pairs) > MAX_MEMBERS:
+        raise MalformedBodyError(f"an object in the body has {len(pairs)} members; {MAX_MEMBERS} at most")
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        # Two readers may take different ones of the two: better none than the wrong one.
+        raise MalformedBodyError("an object in the body has two members of the same name; keep one")
+    return found
+
+
+def _integer(digits: str) -> int:
+    if len(digits) > MAX_DIGITS:
+        raise MalformedBodyError(f"a number in the body has {len(digits)} digits; {MAX_DIGITS} at most")
+    return int(digits)

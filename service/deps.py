@@ -1,0 +1,71 @@
+"""What an endpoint may ask for: the store and its kin, the tenant, and the job that its path names."""
+
+import re
+from typing import Annotated, Final
+
+from celery import Celery
+from fastapi import Depends, Path, Request
+
+from contract.artifacts import Artifacts as ArtifactStore
+from contract.errors import NotFoundError
+from contract.job import Job as JobRow
+from contract.store import Store as SqlStore
+from contract.store import jobs
+from service.bell import Bell as RingThread
+from service.state import State as Held
+
+_JOB_ID: Final = re.compile(r"job_[0-9a-z]{26}")
+
+
+async def tenant() -> str:
+    """Whose jobs these are. There are no API keys yet, so there is one tenant."""
+    return "default"
+
+
+async def _state(request: Request) -> Held:
+    held: Held = request.app.state.held
+    return held
+
+
+State = Annotated[Held, Depends(_state)]
+
+
+async def _store(state: State) -> SqlStore:
+    return state.store
+
+
+async def _artifacts(state: State) -> ArtifactStore:
+    return state.artifacts
+
+
+async def _bell(state: State) -> RingThread:
+    return state.bell
+
+
+async def _celery(state: State) -> Celery:
+    return state.celery
+
+
+Store = Annotated[SqlStore, Depends(_store)]
+Artifacts = Annotated[ArtifactStore, Depends(_artifacts)]
+Bell = Annotated[RingThread, Depends(_bell)]
+Broker = Annotated[Celery, Depends(_celery)]
+Tenant = Annotated[str, Depends(tenant)]
+
+
+async def _job_id(job_id: Annotated[str, Path(description="The job's `id`.", examples=["job_01kaj3v2m4n5p6q7r8s9t0v1w2"])]) -> str:
+    # Anything else cannot be in the store, and some of it could not even be asked for there.
+    if not _JOB_ID.fullmatch(job_id):
+        raise NotFoundError("job", "of that form")
+    return job_id
+
+
+JobId = Annotated[str, Depends(_job_id)]
+
+
+def _job(job_id: JobId, store: Store, tenant: Tenant) -> JobRow:
+    return jobs.get(store, tenant, job_id)
+
+
+Job = Annotated[JobRow, Depends(_job)]
+"""The job that the path names. Answers 404 where there is none, or it is another tenant's."""

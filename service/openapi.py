@@ -1,0 +1,148 @@
+"""How the API describes itself: Problem for every error, the job spec as the body of a submission, headers declared."""
+
+from typing import Any, Final
+
+from fastapi import FastAPI
+
+from contract.spec import JobSpec
+from service import errors, shapes
+
+Json = dict[str, Any]
+
+MINIMAL_SPEC: Final[Json] = {"optimizer": {"kind": "adam"}, "penalties": [{"kind": "l2", "lambda": 5e-4}], "epochs": 10}
+FULL_SPEC: Final[Json] = {
+    "name": "fashion-l1",
+    "metadata": {"team": "vision"},
+    "dataset": {"kind": "builtin", "name": "fashion_mnist", "validation_fraction": 0.1},
+    "model": {"kind": "tutorial_cnn"},
+    "loss": {"kind": "cross_entropy", "label_smoothing": 0.0},
+    "optimizer": {"kind": "adam", "lr": 1e-3, "betas": [0.9, 0.999], "eps": 1e-8, "amsgrad": False},
+    "schedule": {"kind": "cosine", "warmup_epochs": 1, "min_factor": 0.01},
+    "penalties": [
+        {"kind": "l1", "lambda": 1e-5, "apply": "proximal", "on": "weights", "warmup_epochs": 1},
+        {"kind": "l2", "lambda": 5e-4, "on": ["fc1", "fc2"]},
+    ],
+    "epochs": 10,
+    "batch_size": 64,
+    "seed": 0,
+    "precision": "auto",
+    "deterministic": False,
+    "early_stopping": {"monitor": "val.loss", "mode": "min", "patience": 5, "min_delta": 0.0},
+    "checkpoints": {"every_epochs": 1, "keep_last": 2, "keep_best": 1, "monitor": "val.loss", "mode": "min"},
+    "limits": {"max_runtime_seconds": 3600, "max_queue_seconds": 86400},
+    "device": "auto",
+    "priority": 0,
+}
+
+SPEC_BODY: Final[Json] = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "application/json": {
+                "schema": {"$ref": "#/components/schemas/JobSpec"},
+                "examples": {
+                    "minimal": {"summary": "What a newcomer needs", "value": MINIMAL_SPEC},
+                    "full": {"summary": "Every field", "value": FULL_SPEC},
+                },
+            }
+        },
+    }
+}
+
+EVENT_STREAM: Final[Json] = {
+    "description": "A page of events; with `Accept: text/event-stream` a stream of them.",
+    "content": {
+        "text/event-stream": {
+            "schema": {
+                "type": "string",
+                "description": "Server-sent events. `event` is the event's type and `data` an Event with `id`; for `event: metrics` "
+                "`data` is a Live, without `id`.",
+            },
+            "example": 'event: status\ndata: {"object":"training.event","seq":1,"type":"status","message":"queued",…}\nid: 1\n\n',
+        }
+    },
+}
+
+FILE: Final[Json] = {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}
+
+TAGS: Final[list[Json]] = [
+    {"name": "jobs", "description": "Submit a training job, follow its status, cancel it."},
+    {"name": "progress", "description": "What a job says while it trains: events, live or later, and metrics."},
+    {"name": "results", "description": "What a job leaves: its result, and checkpoints to download."},
+    {"name": "service", "description": "What this service offers and how it is."},
+]
+
+_TOLD: Final = {
+    400: "The request cannot be read.",
+    404: "There is no such thing here.",
+    409: "The job is in a state that does not allow this.",
+    410: "It existed and is not kept any longer.",
+    413: "The body is too large.",
+    415: "The body is not JSON.",
+    416: "The range begins past the end.",
+    422: "Something in the request cannot be; everything that is wrong is told at once.",
+    503: "Something the service depends on does not answer; try again after `Retry-After` seconds.",
+}
+
+
+def problems(*statuses: int) -> dict[int | str, Json]:
+    """The error replies of a route, for its `responses`."""
+    content = {errors.MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
+    found: dict[int | str, Json] = {status: {"description": _TOLD[status], "content": content} for status in statuses}
+    if 503 in found:
+        found[503]["headers"] = {"Retry-After": header("Seconds to wait.", "integer")}
+    return found
+
+
+def header(description: str, kind: str = "string") -> Json:
+    return {"description": description, "schema": {"type": kind}}
+
+
+FILE_HEADERS: Final[Json] = {
+    "ETag": header("The file's SHA-256, quoted."),
+    "Accept-Ranges": header("`bytes`."),
+    "Content-Digest": header("SHA-256 of what is sent, when that is the whole file (RFC 9530)."),
+    "Repr-Digest": header("SHA-256 of the whole file (RFC 9530)."),
+    "Content-Disposition": header("A file name to save under."),
+}
+
+
+def describe(app: FastAPI) -> None:
+    """Have the app describe itself in our words."""
+    generate = app.openapi
+
+    def openapi() -> Json:
+        if app.openapi_schema is None:
+            app.openapi_schema = _finished(generate())
+        return app.openapi_schema
+
+    app.openapi = openapi  # type: ignore[method-assign]
+
+
+def _finished(document: Json) -> Json:
+    schemas = document["components"]["schemas"]
+    for model in (JobSpec, errors.Problem, shapes.Event, shapes.Live, shapes.Result):
+        described = model.model_json_schema(ref_template="#/components/schemas/{model}")
+        for name, schema in {**described.pop("$defs", {}), model.__name__: described}.items():
+            assert schemas.setdefault(name, schema) == schema or name in _SHARED, f"two schemas are called {name}"
+    for name in ("Job", "Validation"):
+        field = schemas[name]["properties"]["spec"]
+        schemas[name]["properties"]["spec"] = {"$ref": "#/components/schemas/JobSpec", "description": field["description"]}
+    for unused in ("HTTPValidationError", "ValidationError"):
+        schemas.pop(unused, None)
+    for path in document["paths"].values():
+        for operation in path.values():
+            _finish(operation)
+    return document
+
+
+# Described twice, by FastAPI for replies and by pydantic alone; they differ in what serialization makes required.
+_SHARED: Final = frozenset({"Dataset", "Machine", "ResultLayer", "Progress", "JobState", "Problem", "ProblemFault"})
+
+
+def _finish(operation: Json) -> None:
+    replies = operation["responses"]
+    if "HTTPValidationError" in str(replies.get("422")):
+        del replies["422"]  # FastAPI's own guess; where a parameter can be wrong the route says so itself
+    for reply in replies.values():
+        reply.setdefault("headers", {})["X-Request-Id"] = header("The id of this request; yours, if you sent one of [A-Za-z0-9_-]{1,64}.")

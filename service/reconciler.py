@@ -1,0 +1,106 @@
+"""What each API process sets right by itself: expired leases, passed limits, unheard bells, checkpoints to drop."""
+
+import threading
+import time
+from collections.abc import Callable
+
+import structlog
+
+from contract.artifacts import Artifacts
+from contract.errors import StoreUnavailableError
+from contract.job import Job
+from contract.store import Store, checkpoints, sweep, workers
+
+log = structlog.get_logger(__name__)
+
+
+class Reconciler:
+    """A loop of idempotent deeds; any number of processes may run it at once.
+
+    Each deed stands alone: one that fails is logged, once for each new message, and the others go on.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        artifacts: Artifacts,
+        ring: Callable[[str], object],
+        *,
+        lease_seconds: float,
+        every_seconds: float,
+        stopping: threading.Event,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._store, self._artifacts, self._ring = store, artifacts, ring
+        self._lease_seconds, self._every_seconds = lease_seconds, every_seconds
+        self._stopping, self._clock = stopping, clock
+        self._may_expire_at = clock()
+        self._told: dict[str, str] = {}
+        self._thread = threading.Thread(target=self._run, name="reconciler", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def join(self, seconds: float) -> None:
+        """Wait for the loop to end once `stopping` is set."""
+        self._thread.join(seconds)
+
+    def round(self) -> None:
+        """Do every deed once."""
+        for deed in (self._expire, self._time_out, self._ring_again, self._purge, self._forget):
+            if self._stopping.is_set():
+                return
+            self._try(deed)
+
+    def _run(self) -> None:
+        while not self._stopping.wait(self._every_seconds):
+            self.round()
+
+    def _try(self, deed: Callable[[], None]) -> None:
+        name = deed.__name__.strip("_")
+        try:
+            deed()
+        except StoreUnavailableError as error:
+            # While the database was away no worker could renew. Each is given a whole lease to be heard of again.
+            self._may_expire_at = self._clock() + self._lease_seconds
+            self._tell(name, error)
+        except Exception as error:
+            self._tell(name, error)
+        else:
+            if self._told.pop(name, None):
+                log.info("reconciler is well again", deed=name)
+
+    def _tell(self, name: str, error: Exception) -> None:
+        message = f"{type(error).__name__}: {error}"
+        if self._told.get(name) != message:
+            self._told[name] = message
+            log.error(
+                "reconciler failed, it goes on trying", deed=name, error=message, exc_info=not isinstance(error, StoreUnavailableError)
+            )
+
+    def _expire(self) -> None:
+        if self._clock() < self._may_expire_at:
+            return
+        for job in sweep.expire(self._store):
+            _moved(job)
+
+    def _time_out(self) -> None:
+        for job in sweep.time_out(self._store):
+            _moved(job)
+
+    def _ring_again(self) -> None:
+        for job in sweep.ring(self._store):
+            self._ring(job.id)
+
+    def _purge(self) -> None:
+        for checkpoint_id, prefix in checkpoints.to_purge(self._store):
+            self._artifacts.delete(prefix)
+            checkpoints.purged(self._store, checkpoint_id)
+
+    def _forget(self) -> None:
+        if any(not worker.is_fresh for worker in workers.listed(self._store)):
+            workers.forget(self._store)
+
+
+def _moved(job: Job) -> None:
+    log.info("reconciler moved a job", job=job.id, status=job.state.value, reason=job.status_reason)

@@ -1,0 +1,101 @@
+"""Whether the service lives, whether it can do its work, who works for it, and what it is."""
+
+import hashlib
+import platform
+import tempfile
+from collections.abc import Callable
+from importlib import metadata
+from pathlib import Path
+from typing import Final
+
+from fastapi import APIRouter, Response, status
+from fastapi.responses import RedirectResponse
+
+from contract import queue
+from contract.artifacts import Artifacts
+from contract.errors import OperatorError
+from contract.store import Store, schema, workers
+from service import deps, shapes, views
+from service.openapi import problems
+
+router = APIRouter(tags=["service"])
+
+_PROBE: Final = b"ready?"
+
+
+@router.get("/", include_in_schema=False)
+async def root() -> RedirectResponse:
+    return RedirectResponse("docs")
+
+
+@router.get("/healthz", operation_id="get_health", summary="Whether the process lives")
+async def health() -> shapes.Health:
+    """200 for as long as the process answers at all. For restarts; whether it can do its work is told by /readyz."""
+    return shapes.Health()
+
+
+@router.get(
+    "/readyz",
+    operation_id="get_readiness",
+    summary="Whether jobs submitted now will be trained",
+    responses={503: {"model": shapes.Readiness, "description": "They would not be: see the checks."}},
+)
+def readiness(state: deps.State, response: Response) -> shapes.Readiness:
+    """Store, broker, artifacts and workers, each tried. A broker that is down costs seconds of latency and no job, so that
+    alone is `degraded` with 200; without a store, artifacts or a worker it is `unavailable` with 503."""
+    checks = [
+        _check("store", lambda: _store(state.store)),
+        _check("broker", lambda: queue.ping(state.celery)),
+        _check("artifacts", lambda: _artifacts(state.artifacts)),
+        _check("workers", lambda: _workers(state.store)),
+    ]
+    if all(check.ok or check.name == "broker" for check in checks):
+        return shapes.Readiness(status="ok" if all(check.ok for check in checks) else "degraded", checks=checks)
+    response.status_code = status.HTTP_503_SERVICE_UNAVAILABLE
+    return shapes.Readiness(status="unavailable", checks=checks)
+
+
+@router.get("/v1/workers", operation_id="list_workers", summary="Who trains", responses=problems(503))
+def listed(store: deps.Store) -> shapes.Page[shapes.Worker]:
+    """Every worker that did not leave in good order, the longest-serving first."""
+    return shapes.Page(data=[views.worker(worker) for worker in workers.listed(store)])
+
+
+@router.get("/v1/version", operation_id="get_version", summary="What runs here")
+async def version() -> shapes.Version:
+    """The version of the service and of its API."""
+    return shapes.Version(version=_version(), python=platform.python_version())
+
+
+def _check(name: str, attempt: Callable[[], str | None]) -> shapes.Check:
+    try:
+        return shapes.Check(name=name, ok=True, detail=attempt() or "answers")
+    except OperatorError as error:
+        return shapes.Check(name=name, ok=False, detail=str(error))
+
+
+def _store(store: Store) -> None:
+    schema.assert_current(store)
+
+
+def _artifacts(artifacts: Artifacts) -> None:
+    with tempfile.NamedTemporaryFile() as probe:
+        probe.write(_PROBE)
+        probe.flush()
+        key = f"_ready/{Path(probe.name).name}"
+        artifacts.put(key, Path(probe.name), hashlib.sha256(_PROBE).hexdigest())
+        artifacts.delete(key)
+
+
+def _workers(store: Store) -> str:
+    there = [worker for worker in workers.listed(store) if worker.is_fresh and worker.state in {"idle", "busy"}]
+    if not there:
+        raise OperatorError("no worker was heard of lately; start one with python -m worker")
+    return f"{len(there)} there, {sum(worker.state == 'idle' for worker in there)} idle"
+
+
+def _version() -> str:
+    try:
+        return metadata.version("ridgeline")
+    except metadata.PackageNotFoundError:
+        return "0+source"  # run from a checkout that is not installed

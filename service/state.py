@@ -1,0 +1,57 @@
+"""What a running service holds, and the order in which it is opened and closed."""
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+
+from celery import Celery
+
+from contract import queue
+from contract.artifacts import Artifacts, LocalFolder
+from contract.settings import Settings
+from contract.store import Store
+from service.bell import Bell
+from service.reconciler import Reconciler
+
+_STOP_SECONDS = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """One for each process, from start to end."""
+
+    settings: Settings
+    store: Store
+    artifacts: Artifacts
+    celery: Celery
+    bell: Bell
+    stopping: threading.Event
+    """Set when the process is asked to end: streams and loops look at it."""
+
+
+@contextmanager
+def opened(settings: Settings, stopping: threading.Event) -> Iterator[State]:
+    """Everything open and both threads running. Reaches for no server: what is down is told by /readyz, not by a crash."""
+    store = Store(settings.database_url)
+    artifacts = LocalFolder(settings.artifacts_folder)
+    celery = queue.app(settings.redis_url)
+    bell = Bell(partial(queue.ring, celery))
+    reconciler = Reconciler(
+        store,
+        artifacts,
+        bell.ring,
+        lease_seconds=settings.lease_seconds,
+        every_seconds=settings.reconcile_seconds,
+        stopping=stopping,
+    )
+    bell.start()
+    reconciler.start()
+    try:
+        yield State(settings, store, artifacts, celery, bell, stopping)
+    finally:
+        stopping.set()
+        bell.stop()
+        reconciler.join(_STOP_SECONDS)
+        store.close()

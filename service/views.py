@@ -1,0 +1,122 @@
+"""How a reply is made from the rows of the store."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+from contract.job import Job, JobState, Json
+from contract.store import checkpoints, jobs, metrics, rows, workers
+from service import shapes
+
+
+def time(seconds: float) -> str:
+    """Seconds since 1970 as RFC 3339 in UTC."""
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def job(row: Job, place: jobs.Place | None, moves: Sequence[rows.Event]) -> shapes.Job:
+    """What a client sees of a job. `moves` are its status events."""
+    here = f"/v1/jobs/{row.id}"
+    return shapes.Job(
+        id=row.id,
+        name=row.name,
+        metadata=row.metadata,
+        status=row.state,
+        status_reason=row.status_reason,
+        created_at=time(row.created_at),
+        started_at=_time(row.started_at),
+        finished_at=_time(row.finished_at),
+        updated_at=time(row.updated_at),
+        spec=row.spec,
+        progress=progress(row),
+        queue=shapes.QueuePlace(position=place.position, jobs_ahead=place.jobs_ahead) if place else None,
+        attempt=row.attempt,
+        latest_metrics=row.latest_metrics,
+        best=shapes.Best(**row.best) if row.best else None,
+        status_transitions=[_transition(move) for move in moves],
+        error=shapes.Failure(**row.error) if row.error else None,
+        parent=shapes.Parent(job_id=row.parent_job_id, relation=row.parent_relation or "") if row.parent_job_id else None,
+        dataset=shapes.Dataset(**row.data) if row.data else None,
+        machine=shapes.Machine(**row.machine) if row.machine else None,
+        links=shapes.JobLinks(
+            self=here,
+            events=f"{here}/events",
+            metrics=f"{here}/metrics",
+            result=f"{here}/result",
+            checkpoints=f"{here}/checkpoints",
+            cancel=f"{here}/cancel",
+        ),
+    )
+
+
+def progress(row: Job) -> shapes.Progress:
+    done = 1.0 if row.state is JobState.SUCCEEDED else min(1.0, row.step / row.steps) if row.steps else 0.0
+    return shapes.Progress(
+        epoch=row.epoch, epochs=row.epochs, step=row.step, steps=row.steps, fraction=done, seconds_remaining=_seconds_remaining(row, done)
+    )
+
+
+def event(row: rows.Event) -> shapes.Event:
+    return shapes.Event(seq=row.seq, type=row.type, at=time(row.at), level=row.level, message=row.message, data=row.data)
+
+
+def live(row: Job) -> shapes.Live:
+    return shapes.Live(status=row.state, progress=progress(row), latest_metrics=row.latest_metrics)
+
+
+def point(row: metrics.Point, values: Json) -> shapes.MetricPoint:
+    """A point with those of its values that were asked for."""
+    return shapes.MetricPoint(step=row.step, scope=row.scope, epoch=row.epoch, at=time(row.at), values=values)
+
+
+def checkpoint(row: checkpoints.Checkpoint, of: Job) -> shapes.Checkpoint:
+    here = f"/v1/jobs/{row.job_id}/checkpoints/{row.id}/files"
+    names = {"best": of.best_checkpoint_id or of.checkpoint_id, "last": of.checkpoint_id}
+    return shapes.Checkpoint(
+        id=row.id,
+        job_id=row.job_id,
+        epoch=row.epoch,
+        step=row.step,
+        metrics=row.metrics,
+        aliases=[name for name, checkpoint_id in names.items() if checkpoint_id == row.id],
+        pinned=row.pinned,
+        size_bytes=row.size_bytes,
+        files=[shapes.CheckpointFile(**file.model_dump(), href=f"{here}/{file.name}") for file in row.files],
+        created_at=time(row.created_at),
+    )
+
+
+def result(row: Job, body: Json) -> Json:
+    """The stored result under its job's id: as it was committed, whichever version wrote it."""
+    return {"object": "training.result", "job_id": row.id, **body}
+
+
+def worker(row: workers.Worker) -> shapes.Worker:
+    return shapes.Worker(
+        id=row.id,
+        host=row.host,
+        pid=row.pid,
+        state=row.state,
+        is_fresh=row.is_fresh,
+        device=row.device,
+        job_id=row.job_id,
+        versions=row.versions,
+        started_at=time(row.started_at),
+        last_seen=time(row.last_seen),
+    )
+
+
+def _time(seconds: float | None) -> str | None:
+    return None if seconds is None else time(seconds)
+
+
+def _transition(move: rows.Event) -> shapes.Transition:
+    data = move.data
+    return shapes.Transition(from_=data["from"], to=data["to"], at=time(move.at), reason=data["reason"], actor=data["actor"])
+
+
+def _seconds_remaining(row: Job, done: float) -> float | None:
+    """By the speed of training just now, which unlike the time since the start does not count waiting between attempts."""
+    rate = row.latest_metrics.get("samples_per_second")
+    if row.state is not JobState.RUNNING or not row.data or not isinstance(rate, int | float) or rate <= 0:
+        return None
+    return round((1 - done) * row.epochs * float(row.data["train_rows"]) / rate, 1)
