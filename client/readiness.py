@@ -1,0 +1,34 @@
+"""When a stack is ready: the API answers, says that it is, and a worker waits for a job."""
+
+import time
+from collections.abc import Callable
+from typing import Final
+
+from client.errors import ApiError, ServerUnreachable, StackError
+from client.sdk import Client
+
+DEATHS_TO_GIVE_UP: Final = 3
+"""A part that died so often before the stack was ready once will not come up by being started again."""
+_LOOK_SECONDS: Final = 0.05
+
+
+def wait(url: str, seconds: float, assert_alive: Callable[[], None]) -> None:
+    """Return once a job would be taken and trained. Raises StackError with the cause after `seconds`, or what `assert_alive` raises."""
+    deadline = time.monotonic() + seconds
+    with Client(url, patience_seconds=0) as client:
+        while (missing := _missing(client)) is not None:
+            assert_alive()
+            if time.monotonic() > deadline:
+                raise StackError(f"not ready after {seconds:g} s: {missing}")
+            time.sleep(_LOOK_SECONDS)
+
+
+def _missing(client: Client) -> str | None:
+    """What still stands between now and a job that is trained; None when nothing does."""
+    try:
+        client.ready()
+        if any(worker["state"] == "idle" for worker in client.workers()):
+            return None
+        return "no worker is idle"
+    except (ApiError, ServerUnreachable) as error:
+        return str(error)
