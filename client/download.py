@@ -55,7 +55,8 @@ def _append(wire: Wire, file: Json, part: Path) -> None:
             raise _RefusedError(refusal(answer), retry_after(answer))
         # A server that ignores the range sends the file from its start.
         with part.open("ab" if answer.status_code == httpx.codes.PARTIAL_CONTENT else "wb") as out:
-            for piece in answer.iter_bytes(_CHUNK):
+            # Pieces as they arrive: gathered into larger ones, the last would be lost with the connection.
+            for piece in answer.iter_bytes():
                 out.write(piece)
     if _size(part) == have:
         raise DownloadCorruptError(f"{file['name']} ends after {have} of {file['size_bytes']} bytes; the server's copy is not whole")

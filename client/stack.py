@@ -69,7 +69,7 @@ class Stack:
             self._parts = self._plan()
             self._keeper = threading.Thread(target=self._keep, args=(in_order,), name="ridgeline-keeper", daemon=True)
             self._keeper.start()
-            readiness.wait(self.url, self.ready_seconds, self._assert_alive)
+            readiness.wait(self.url, self.ready_seconds, self._assert_alive, self._tails)
         except BaseException:
             self.stop()
             raise
@@ -188,4 +188,10 @@ class Stack:
             raise self._failure
         for part in self._every():
             if part.deaths >= readiness.DEATHS_TO_GIVE_UP and not self.is_stopping:
-                raise StackError(f"{part.name} died {part.deaths} times while starting; the end of {part.log}:\n{part.tail()}")
+                raise StackError(f"{part.name} died {part.deaths} times while starting{self._tails()}")
+
+    def _tails(self) -> str:
+        """The last lines of every part that died, or where the logs are if none did."""
+        died = [part for part in self._every() if part.deaths]
+        ends = "".join(f"\nthe end of {part.log}:\n{part.tail()}" for part in died)
+        return ends or f"; the logs are in {self.data_dir / 'logs'}"

@@ -80,12 +80,11 @@ class _LiveBar:
         data = event["data"]
         match event["type"]:
             case "metrics":
-                share = data["step"] / data["steps"] * self._epochs if data.get("steps") else None
-                self._show(share, data.get("metrics", {}))
+                self._show(data["progress"]["fraction"] * self._epochs, data["latest_metrics"])
             case "epoch":
                 self._show(data["epoch"], data["metrics"])
 
-    def _show(self, done: float | None, metrics: Json) -> None:
+    def _show(self, done: float, metrics: Json) -> None:
         self._progress.update(self._task, description=terms(metrics), completed=done)
 
 

@@ -82,8 +82,8 @@ def refusal(answer: httpx.Response) -> ApiError:
         problem = {"detail": answer.text.strip()[:200]}
     return ApiError(
         answer.status_code,
-        problem.get("code") or "http_error",
-        problem.get("detail") or problem.get("title") or answer.reason_phrase,
+        problem.get("code") or problem.get("status") or "http_error",
+        problem.get("detail") or _failed_checks(problem) or problem.get("title") or answer.reason_phrase,
         problem.get("errors") or (),
         problem.get("request_id") or answer.headers.get("X-Request-Id"),
     )
@@ -95,6 +95,12 @@ def retry_after(answer: httpx.Response) -> float | None:
         return min(float(answer.headers["Retry-After"]), _LONGEST_RETRY_AFTER)
     except (KeyError, ValueError):
         return None
+
+
+def _failed_checks(readiness: Json) -> str:
+    """What /readyz finds wrong, which is no problem document but a list of checks."""
+    failed = (check for check in readiness.get("checks") or () if not check.get("ok"))
+    return "; ".join(f"{check.get('name')}: {check.get('detail')}" for check in failed)
 
 
 def _is_loopback(url: str) -> bool:
