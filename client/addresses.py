@@ -1,0 +1,48 @@
+"""Which address the API may listen on, and whether it is free."""
+
+import os
+import socket
+from ipaddress import ip_address
+
+from client.errors import StackError
+
+
+def assert_allowed(host: str) -> None:
+    """Raises StackError for an address that others can reach, unless the operator says that they may: there are no API keys yet."""
+    if _is_loopback(host) or os.environ.get("RIDGELINE_ALLOW_OPEN", "").lower() in {"1", "true", "yes", "on"}:
+        return
+    raise StackError(
+        f"{host} can be reached from other machines, and whoever reaches the API may use it; "
+        "set RIDGELINE_ALLOW_OPEN=true if that is meant, or keep --host 127.0.0.1"
+    )
+
+
+def claim(host: str, port: int) -> int:
+    """The port, or a free one for 0, after a try that it can be listened on. Raises StackError."""
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+        with socket.socket(family, kind, protocol) as probe:
+            # As uvicorn does: a port whose last connections are still closing is free.
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(address)
+            probe.listen(1)
+            return int(probe.getsockname()[1])
+    except socket.gaierror as error:
+        raise StackError(f"{host} is no address of this machine: {error.strerror}") from error
+    except OSError as error:
+        raise StackError(
+            f"port {port} on {host} cannot be used: {error.strerror}; choose another with --port, or a free one with --port 0"
+        ) from error
+
+
+def url(host: str, port: int) -> str:
+    """Where a client on this machine reaches a server that listens there."""
+    reachable = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - looked for, not bound to
+    return f"http://[{reachable}]:{port}" if ":" in reachable else f"http://{reachable}:{port}"
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return host == "localhost" or ip_address(host).is_loopback
+    except ValueError:
+        return False

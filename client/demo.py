@@ -1,0 +1,92 @@
+"""What a newcomer is shown in a minute: a stack of their own, the tutorial's job over HTTP, its result, and its checkpoint in use."""
+
+import hashlib
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Final
+
+import typer
+
+from client.errors import ClientError, StackError
+from client.stack import Stack
+from client.up import ended_by_signals
+from client.wire import Json
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from client.sdk import Client
+
+_IMAGES: Final = 8
+
+
+def spec(epochs: int) -> Json:
+    """The tutorial's job, every choice of it said."""
+    return {
+        "name": "the tutorial",
+        "dataset": {"kind": "builtin", "name": "fashion_mnist"},
+        "model": {"kind": "tutorial_cnn"},
+        "optimizer": {"kind": "adam", "lr": 1e-3},
+        "penalties": [{"kind": "l2", "lambda": 5e-4}],
+        "epochs": epochs,
+    }
+
+
+def run(
+    epochs: Annotated[int, typer.Option(min=1, help="Passes over the data.")] = 10,
+    data_dir: Annotated[Path, typer.Option(help="Where the demo keeps its jobs.")] = Path("ridgeline-data/demo"),
+    port: Annotated[int, typer.Option(help="Port of the API; 0 takes a free one.")] = 0,
+    *,
+    keep: Annotated[bool, typer.Option("--keep", help="Leave everything up until Ctrl-C.")] = False,
+) -> None:
+    """Start Ridgeline on this machine, train the tutorial's network over HTTP, show what came of it, and stop everything."""
+    from rich.console import Console
+
+    console = Console(highlight=False)
+    try:
+        stack = Stack(data_dir, port=port)
+        with ended_by_signals(stack), stack:
+            _show(stack, console, epochs)
+            if keep:
+                console.print(f"Still up at {stack.url}; Ctrl-C stops everything.")
+                stack.wait()
+    except ClientError as error:
+        typer.echo(str(error), err=True)
+        raise typer.Exit(1) from error
+
+
+def _show(stack: Stack, console: "Console", epochs: int) -> None:
+    from client import views, watch
+    from client.sdk import Client
+
+    console.print(f"Ridgeline is up at {stack.url}; docs at {stack.url}/docs\n")
+    with Client(stack.url) as client:
+        job = client.submit(spec(epochs))
+        console.print(f"POST /v1/jobs -> {job['id']}")
+        job = watch.follow(client, job["id"], console)
+        if job["status"] != "succeeded":
+            raise StackError(f"the job {job['status']}: {(job.get('error') or {}).get('message', '')}; logs are in {stack.data_dir}/logs")
+        console.print()
+        console.print(views.result(client.result(job["id"])))
+        with tempfile.TemporaryDirectory() as folder:
+            _use(client, job, Path(folder), console)
+    console.print(f"\nDocs: {stack.url}/docs")
+
+
+def _use(client: "Client", job: Json, folder: Path, console: "Console") -> None:
+    """Download the best checkpoint and let it classify test images, with numpy alone."""
+    from client import classify, watch
+
+    path = client.download(job["id"], "best", "model.safetensors", folder)
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    console.print(f"\nbest checkpoint: {path.name}, {path.stat().st_size:,} bytes, sha256 {digest[:12]} as promised; read with numpy:")
+    source = job["dataset"]["source"]
+    images, labels = classify.test_images(source, _IMAGES)
+    found, probabilities = classify.classify(path, images, source)
+    for label, guess, probability in zip(labels.tolist(), found.tolist(), probabilities.tolist(), strict=True):
+        mark = "right" if guess == label else f"wrong, it is {classify.CLASSES[label]}"
+        console.print(f"  {classify.CLASSES[guess]:<12} {watch.number(probability):>6}  {mark}")
+
+
+if __name__ == "__main__":
+    typer.run(run)

@@ -1,0 +1,37 @@
+"""When a stack is ready: the API answers, says that it is, and a worker waits for a job."""
+
+import time
+from collections.abc import Callable
+from typing import Final
+
+from client.errors import ApiError, ServerUnreachable, StackError
+from client.sdk import Client
+
+DEATHS_TO_GIVE_UP: Final = 3
+"""A part that died so often before the stack was ready once will not come up by being started again."""
+_LOOK_SECONDS: Final = 0.05
+
+
+def wait(url: str, seconds: float, assert_alive: Callable[[], None], tails: Callable[[], str]) -> None:
+    """Return once a job would be taken and trained. Raises StackError with the cause and the `tails` of logs after
+    `seconds`, or what `assert_alive` raises.
+    """
+    deadline = time.monotonic() + seconds
+    with Client(url, patience_seconds=0) as client:
+        while (missing := _missing(client)) is not None:
+            assert_alive()
+            if time.monotonic() > deadline:
+                raise StackError(f"not ready after {seconds:g} s: {missing}{tails()}")
+            time.sleep(_LOOK_SECONDS)
+
+
+def _missing(client: Client) -> str | None:
+    """What still stands between now and a job that is trained; None when nothing does."""
+    try:
+        # The cheap question first: /readyz writes and flushes a file each time.
+        if not any(worker["state"] == "idle" and worker["is_fresh"] for worker in client.workers()):
+            return "no worker has come up yet"
+        client.ready()
+    except (ApiError, ServerUnreachable) as error:
+        return str(error)
+    return None

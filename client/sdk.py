@@ -1,0 +1,122 @@
+"""What a program can ask of a Ridgeline server, one method for each thing.
+
+Replies are plain dicts, as the server sent them: they are open (a newer server adds fields and kinds), they print as JSON
+unchanged, and the server's /docs page names every field. Classes here would be a second description that ages.
+"""
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+from uuid import uuid4
+
+from client import download, stream
+from client.errors import ApiError
+from client.wire import Json, Wire
+
+DEFAULT_URL = "http://127.0.0.1:8000"
+
+
+class Client:
+    """A server of Ridgeline, and everything it can be asked.
+
+    Every method raises ApiError where the server refuses, and ServerUnreachable where nothing answers for `patience_seconds`.
+    Requests that fail on the way, or meet a busy server, are repeated meanwhile; each is made so that repeating is harmless.
+    """
+
+    def __init__(
+        self, url: str = DEFAULT_URL, *, patience_seconds: float = 3.0, stream_patience_seconds: float = 60.0,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:  # fmt: skip
+        """`stream_patience_seconds` is how long `events` and `wait` hold on to a server that went away, for it to come back."""
+        self.url = url.rstrip("/")
+        self._wire = Wire(url, patience_seconds=patience_seconds, sleep=sleep)
+        self._stream_patience_seconds = stream_patience_seconds
+
+    def submit(self, spec: Mapping[str, Any], key: str | None = None) -> Json:
+        """The job made of `spec`. The same `key` never makes a second job; without one, each call has a key of its own."""
+        headers = {"Idempotency-Key": key or str(uuid4())}
+        return self._wire.json("POST", "/v1/jobs", json=dict(spec), headers=headers)
+
+    def validate(self, spec: Mapping[str, Any]) -> Json:
+        """What `submit` would say of `spec`, without submitting: every default filled in, the parameter count."""
+        return self._wire.json("POST", "/v1/jobs/validate", json=dict(spec))
+
+    def job(self, job_id: str) -> Json:
+        return self._wire.json("GET", f"/v1/jobs/{job_id}")
+
+    def jobs(self, **filters: Any) -> Iterator[Json]:
+        """Every job that passes the filters (`status`, `q`, …), page by page; `limit` is the size of a page."""
+        return self._pages("/v1/jobs", filters)
+
+    def cancel(self, job_id: str) -> Json:
+        """Ask for the job's end; it keeps a checkpoint. Harmless to repeat."""
+        return self._wire.json("POST", f"/v1/jobs/{job_id}/cancel")
+
+    def events(self, job_id: str, after: int = 0) -> Iterator[Json]:
+        """The job's events above seq `after` as they happen, none lost or doubled, until the one that ends it.
+
+        Between them come events of type `metrics` with `seq` None: how things stand within an epoch, for a progress bar.
+        """
+        return stream.events(self._wire, job_id, after, self._stream_patience_seconds)
+
+    def wait(self, job_id: str) -> Json:
+        """The job once it is over."""
+        for _ in self.events(job_id):
+            pass
+        return self.job(job_id)
+
+    def metrics(self, job_id: str, **query: Any) -> Json:
+        """The job's metric series; `names`, `step_from`, `step_to` and `max_points` choose among them."""
+        return self._wire.json("GET", f"/v1/jobs/{job_id}/metrics", params=query)
+
+    def result(self, job_id: str) -> Json:
+        """What a succeeded job found. Raises ApiError 409 before."""
+        return self._wire.json("GET", f"/v1/jobs/{job_id}/result")
+
+    def checkpoints(self, job_id: str) -> Iterator[Json]:
+        return self._pages(f"/v1/jobs/{job_id}/checkpoints", {})
+
+    def checkpoint(self, job_id: str, name: str) -> Json:
+        """One checkpoint, by its id or as `best` or `last`."""
+        return self._wire.json("GET", f"/v1/jobs/{job_id}/checkpoints/{name}")
+
+    def download(self, job_id: str, name: str, file: str, target: Path | str) -> Path:
+        """Bring one file of a checkpoint to `target` (or into it, where that is a folder) and give its path.
+
+        The bytes are checked against the checkpoint's SHA-256; an interrupted download goes on where it stopped.
+        """
+        files = {known["name"]: known for known in self.checkpoint(job_id, name)["files"]}
+        if file not in files:
+            raise ApiError(404, "not_found", f"checkpoint {name} of {job_id} has no file '{file}'; it has {', '.join(files)}")
+        return download.fetch(self._wire, files[file], Path(target))
+
+    def workers(self) -> Iterator[Json]:
+        """Who trains: device, state, last heard of."""
+        return self._pages("/v1/workers", {})
+
+    def ready(self) -> Json:
+        """What /readyz says, asked once. Raises ApiError 503 while a job would not be taken and trained."""
+        return self._wire.json("GET", "/readyz", patience_seconds=0)
+
+    def version(self) -> Json:
+        return self._wire.json("GET", "/v1/version")
+
+    def close(self) -> None:
+        self._wire.http.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+    def _pages(self, path: str, filters: Mapping[str, Any]) -> Iterator[Json]:
+        query = dict(filters)
+        while True:
+            page = self._wire.json("GET", path, params=query)
+            yield from page["data"]
+            if not page.get("has_more"):
+                return
+            query["cursor"] = page["next_cursor"]

@@ -1,0 +1,197 @@
+"""The whole of Ridgeline on this machine: which parts there are, in what order they start and stop, and when it is ready.
+
+with Stack(Path("ridgeline-data"), port=0) as stack:
+    Client(stack.url).submit(...)
+"""
+
+import os
+import sys
+import threading
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Final, Self
+
+from client import addresses, broker, parts, preparation, readiness
+from client.errors import StackError
+from client.folder import Lock
+from client.parts import Part
+
+_ROOT: Final = Path(__file__).resolve().parent.parent
+_LOOK_SECONDS: Final = 0.1
+_WORKER_STOP_SECONDS: Final = 40.0
+"""Enough for a running job to reach a step boundary, write its checkpoint and give the job back."""
+
+
+def tell(line: str) -> None:
+    """Notices go to stderr: stdout belongs to the one line that says the stack is ready."""
+    print(f"ridgeline: {line}", file=sys.stderr, flush=True)
+
+
+class Stack:
+    """Broker, API and workers in one data folder, started together, restarted when they die, stopped in order.
+
+    A RIDGELINE_DATABASE_URL or RIDGELINE_REDIS_URL in the environment is used in place of the embedded one. One thread starts
+    the parts, looks after them and stops them; when this process is killed, however hard, the kernel ends them all.
+    """
+
+    def __init__(
+        self, data_dir: Path, *, host: str = "127.0.0.1", port: int = 8000, workers: int = 1, device: str | None = None,
+        ready_seconds: float = 120.0, say: Callable[[str], None] = tell,
+    ) -> None:  # fmt: skip
+        """Starts nothing yet. `port` 0 takes a free one. Raises StackError for what cannot work, with the remedy."""
+        addresses.assert_allowed(host)
+        self.data_dir = data_dir.resolve()
+        self.host, self.port = host, port
+        self.ready_seconds = ready_seconds
+        self.say = say
+        self.is_stopping = False
+        self._workers, self._device = workers, device
+        self._lock = Lock(self.data_dir)
+        self._broker: broker.Broker | None = None
+        self._parts: list[list[Part]] = []
+        """In groups that stop together, the first to stop first."""
+        self._stop, self._hasten = threading.Event(), threading.Event()
+        self._keeper: threading.Thread | None = None
+        self._failure: BaseException | None = None
+
+    @property
+    def url(self) -> str:
+        """Where a client on this machine reaches the API."""
+        return addresses.url(self.host, self.port)
+
+    def start(self) -> None:
+        """Start every part and return once a job would be taken and trained. Raises StackError; then nothing is left running."""
+        in_order = self._lock.take()
+        try:
+            self.port = addresses.claim(self.host, self.port)
+            self._parts = self._plan()
+            self._keeper = threading.Thread(target=self._keep, args=(in_order,), name="ridgeline-keeper", daemon=True)
+            self._keeper.start()
+            readiness.wait(self.url, self.ready_seconds, self._assert_alive, self._tails)
+        except BaseException:
+            self.stop()
+            raise
+
+    def stop(self) -> None:
+        """Stop the workers, then the API, then the broker; each has time to end well, unless `hasten` is called."""
+        self.is_stopping = True
+        self._stop.set()
+        if self._keeper:
+            self._keeper.join()
+        self._lock.release()
+
+    def hasten(self) -> None:
+        """Kill what is still stopping. A running job goes on later from its last checkpoint."""
+        self._hasten.set()
+
+    def wait(self) -> None:
+        """Return once the stack is stopped, or raise what ended it."""
+        if self._keeper:
+            self._keeper.join()
+        self._assert_alive()
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.stop()
+
+    def _plan(self) -> list[list[Part]]:
+        environment = self._environment()
+        api = self._part("api", ["-m", "service"], environment, stop_seconds=15.0)
+        workers = [self._worker(index, environment) for index in range(1, self._workers + 1)]
+        if not self._broker:
+            return [workers, [api]]
+        valkey = Part("valkey", self._broker.command(), self._log("valkey"), environment=environment, stop_seconds=15.0)
+        return [workers, [api], [valkey]]
+
+    def _environment(self) -> dict[str, str]:
+        """What the parts are told. The embedded addresses give way to the operator's; the address of the API does not."""
+        given = dict(os.environ)
+        if "RIDGELINE_REDIS_URL" not in given:
+            self._broker = broker.embedded(self.data_dir)
+            given["RIDGELINE_REDIS_URL"] = self._broker.url
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        defaults = {
+            "RIDGELINE_DATABASE_URL": f"sqlite:///{self.data_dir}/ridgeline.db",
+            "RIDGELINE_ARTIFACTS_FOLDER": str(self.data_dir / "artifacts"),
+            "RIDGELINE_TRAINER_THREADS": str(max(1, cores // self._workers)),
+        }
+        own = {
+            "RIDGELINE_HOST": self.host,
+            "RIDGELINE_PORT": str(self.port),
+            # The parts run this very code, whatever lies in the folder we were started from.
+            "PYTHONPATH": os.pathsep.join(filter(None, [str(_ROOT), given.get("PYTHONPATH")])),
+            "PYTHONSAFEPATH": "1",
+            "PYTHONUNBUFFERED": "1",
+        }
+        return defaults | given | own | ({"RIDGELINE_DEVICE": self._device} if self._device else {})
+
+    def _worker(self, index: int, environment: dict[str, str]) -> Part:
+        name = f"worker-{index}"
+        own = {"RIDGELINE_SCRATCH_FOLDER": str(self.data_dir / "scratch" / name)}
+        return self._part(name, ["-m", "worker"], environment | own, stop_seconds=_WORKER_STOP_SECONDS)
+
+    def _part(self, name: str, arguments: Sequence[str], environment: dict[str, str], *, stop_seconds: float) -> Part:
+        return Part(name, [sys.executable, *arguments], self._log(name), environment=environment, stop_seconds=stop_seconds)
+
+    def _log(self, name: str) -> Path:
+        return self.data_dir / "logs" / f"{name}.log"
+
+    def _keep(self, in_order: bool) -> None:
+        try:
+            self._start_parts(in_order)
+            while not self._stop.wait(_LOOK_SECONDS):
+                for part in self._every():
+                    if news := part.look_after():
+                        self.say(news)
+        except BaseException as error:
+            self._failure = error
+        finally:
+            for group in self._parts:
+                self._stop_together(group)
+            if self._broker:
+                self._broker.clear()
+
+    def _start_parts(self, in_order: bool) -> None:
+        for part in self._every():
+            parts.rotate(part.log)
+        if self._broker:
+            self._broker.prepare()
+            # It takes 20 ms, and a worker that finds no broker waits seconds before it looks again.
+            self._parts[-1][0].start()
+        preparation.prepare(self.data_dir, self._parts[0][0].environment["RIDGELINE_DATABASE_URL"], in_order=in_order)
+        for part in self._every():
+            if not part.is_running:
+                part.start()
+
+    def _stop_together(self, group: list[Part]) -> None:
+        for part in group:
+            part.terminate()
+        deadline = time.monotonic() + max((part.stop_seconds for part in group), default=0.0)
+        while any(part.is_running for part in group) and time.monotonic() < deadline and not self._hasten.is_set():
+            time.sleep(_LOOK_SECONDS / 2)
+        for part in group:
+            if part.is_running and not self._hasten.is_set():
+                self.say(f"{part.name} did not end within {part.stop_seconds:g} s of SIGTERM and was killed; its log is {part.log}")
+            part.kill()
+
+    def _every(self) -> list[Part]:
+        return [part for group in reversed(self._parts) for part in group]
+
+    def _assert_alive(self) -> None:
+        """Raises StackError where the stack cannot come to anything: a part that dies again and again, or a failed start."""
+        if self._failure:
+            raise self._failure
+        for part in self._every():
+            if part.deaths >= readiness.DEATHS_TO_GIVE_UP and not self.is_stopping:
+                raise StackError(f"{part.name} died {part.deaths} times while starting{self._tails()}")
+
+    def _tails(self) -> str:
+        """The last lines of every part that died, or where the logs are if none did."""
+        died = [part for part in self._every() if part.deaths]
+        ends = "".join(f"\nthe end of {part.log}:\n{part.tail()}" for part in died)
+        return ends or f"; the logs are in {self.data_dir / 'logs'}"

@@ -1,0 +1,80 @@
+"""How jobs and results look on a console."""
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from client.watch import number, terms
+from client.wire import Json
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+
+def jobs(found: Iterable[Json]) -> "Table":
+    table = _table("id", "name", "status", "epoch", "val.accuracy", "created")
+    for job in found:
+        progress, metrics = job["progress"], job["latest_metrics"]
+        accuracy = number(metrics["val.accuracy"]) if "val.accuracy" in metrics else ""
+        table.add_row(job["id"], job["name"] or "", job["status"], f"{progress['epoch']}/{progress['epochs']}", accuracy, job["created_at"])
+    return table
+
+
+def job(shown: Json) -> "Table":
+    progress, data = shown["progress"], shown.get("dataset") or {}
+    table = _pairs()
+    table.add_row("job", shown["id"])
+    if shown["name"]:
+        table.add_row("name", shown["name"])
+    table.add_row("status", " ".join(filter(None, [shown["status"], shown.get("status_reason")])))
+    table.add_row("epoch", f"{progress['epoch']} of {progress['epochs']}")
+    if shown["latest_metrics"]:
+        table.add_row("metrics", terms(shown["latest_metrics"]))
+    if best := shown.get("best"):
+        table.add_row("best", f"epoch {best['epoch']}, {best['metric']} {number(best['value'])}, {best['checkpoint_id']}")
+    if data.get("train_rows"):
+        table.add_row("data", lineage(data))
+    if error := shown.get("error"):
+        table.add_row("error", f"{error['code']}: {error['message']}\n{error.get('hint') or ''}".strip())
+    return table
+
+
+def result(shown: Json) -> "Table":
+    metrics, machine, layers = shown["metrics"], shown["machine"], shown["layers"]
+    table = _pairs()
+    table.add_row("epochs", f"{shown['epochs']} ({shown['stop_reason']}), best {shown['best_epoch']}")
+    for name in ("train.loss", *(name for name in metrics if name.startswith("train.penalty."))):
+        if name in metrics:
+            table.add_row({"train.loss": "data loss"}.get(name, f"penalty {name.rpartition('.')[2]}"), number(metrics[name]))
+    for split in ("val", "test"):
+        if f"{split}.accuracy" in metrics:
+            table.add_row(f"{split} accuracy", number(metrics[f"{split}.accuracy"]))
+    table.add_row("exact zeros", "\n".join(f"{layer['name']} {layer['zeros']:,} of {layer['size']:,}" for layer in layers))
+    table.add_row("data", lineage(shown["data"]))
+    table.add_row("device", f"{machine['device']}, {machine['precision']}, {machine['threads']} threads")
+    table.add_row("speed", f"{shown['samples_per_second']:,.0f} samples/s")
+    return table
+
+
+def lineage(data: Json) -> str:
+    """Which data it was, so that nobody takes a subset's accuracy for the whole set's."""
+    rows = f"{data['train_rows']:,} + {data['validation_rows']:,} + {data['test_rows']:,} rows"
+    return f"{data['name']} from {data['source']}, {rows} (train, validation, test), sha256 {data['sha256'][:12]}"
+
+
+def _table(*columns: str) -> "Table":
+    from rich import box
+    from rich.table import Table
+
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for column in columns:
+        table.add_column(column, no_wrap=column == "id")
+    return table
+
+
+def _pairs() -> "Table":
+    from rich.table import Table
+
+    table = Table.grid(padding=(0, 2))
+    table.add_column(style="bold", no_wrap=True)
+    table.add_column(overflow="fold")
+    return table
