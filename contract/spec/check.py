@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from contract.spec import JobSpec, losses, optimizers, penalties, plan
+from contract.spec import JobSpec, datasets, losses, optimizers, penalties, plan
 from contract.spec.datasets import Fake, Shape
 from contract.spec.faults import Fault
 
@@ -24,7 +24,7 @@ def _data(spec: JobSpec) -> Iterator[Fault]:
             yield Fault(
                 ("dataset",), "too_large", f"{values:,} pixels of fake data; {MAX_FAKE_VALUES:,} at most: take fewer rows or smaller images"
             )
-        held_out = round(data.train_rows * data.validation_fraction)
+        held_out = datasets.held_out(data.train_rows, data.validation_fraction)
         if held_out >= data.train_rows:
             yield Fault(
                 ("dataset", "validation_fraction"),
@@ -103,5 +103,12 @@ def _monitors(spec: JobSpec, data: Shape) -> Iterator[Fault]:
             yield Fault(
                 pointer, "metric_missing", f"{metric} never exists with validation_fraction 0; monitor train.loss or hold out some rows"
             )
+        elif (
+            metric.startswith("val.")
+            and isinstance(spec.dataset, Fake)
+            and not datasets.held_out(spec.dataset.train_rows, spec.dataset.validation_fraction)
+        ):
+            message = f"{metric} never exists: a fraction of {spec.dataset.validation_fraction:g} of {spec.dataset.train_rows} rows holds out none"
+            yield Fault(pointer, "metric_missing", f"{message}; monitor train.loss or hold out more")
         if metric.endswith("accuracy") and data.targets == "real":
             yield Fault(pointer, "metric_missing", f"{metric} does not exist for real targets; monitor a loss")

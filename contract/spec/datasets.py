@@ -65,3 +65,8 @@ class Fake(Spec):
 
 
 Dataset = Annotated[Builtin | Fake, Field(discriminator="kind")]
+
+
+def held_out(rows: int, fraction: float) -> int:
+    """How many of the training rows are held out for validation."""
+    return round(rows * fraction)

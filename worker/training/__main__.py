@@ -1,6 +1,8 @@
 """The trainer process: `python -m worker.training` takes orders on stdin and says events on stdout until stdin ends."""
 
 import os
+import sys
+import traceback
 
 from worker.training import lifeline
 
@@ -17,7 +19,13 @@ def main() -> None:
     # Here and not above: importing torch takes seconds, in which the supervisor may already be gone.
     from worker.training import serve
 
-    serve.serve(voice, inbox)
+    try:
+        serve.serve(voice, inbox)
+    except BaseException:
+        traceback.print_exc()
+        sys.stderr.flush()
+        # Not by returning: the thread that waits on stdin would turn the interpreter's end into an abort that hides the cause.
+        os._exit(1)
 
 
 if __name__ == "__main__":

@@ -48,7 +48,7 @@ def prepare(raw: Raw, dataset: datasets.Dataset, *, seed: int, images_nhwc: bool
     """Splits off the validation rows by `seed`, standardises each channel by the training rows, and moves all to the device."""
     total = len(raw.train_images)
     order = torch.randperm(total, generator=keys.generator(seed, "split"))
-    held_out = round(total * dataset.validation_fraction)
+    held_out = datasets.held_out(total, dataset.validation_fraction)
     # Sorted, so that a split reads memory forwards and full-batch sums run in file order.
     validation, train = order[:held_out].sort().values, order[held_out:].sort().values
     images = raw.train_images if held_out == 0 else raw.train_images[train]

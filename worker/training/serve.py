@@ -130,7 +130,9 @@ def _prepare() -> None:
     if threads:
         torch.set_num_threads(int(threads))
     # The first steps of a process load kernels, and half of torch with the first optimizer; better now than in a job's time.
-    spec = JobSpec.model_validate({"dataset": {"kind": "fake", "train_rows": 4, "test_rows": 1}, "batch_size": 2})
+    spec = JobSpec.model_validate(
+        {"dataset": {"kind": "fake", "train_rows": 4, "test_rows": 1, "validation_fraction": 0.0}, "batch_size": 2}
+    )
     with TemporaryDirectory(prefix="ridgeline-warm-") as scratch:
         for _ in zip(range(4), fit(build.run(spec, Path(scratch))), strict=False):
             pass
