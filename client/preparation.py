@@ -1,4 +1,4 @@
-"""What is done to a database before any part runs: its schema is brought up to date, and dead workers are forgotten."""
+"""What is done to a database before any part runs: its schema is brought up to date, and what dead workers held is set free."""
 
 import hashlib
 from pathlib import Path
@@ -11,7 +11,8 @@ _MIGRATIONS: Final = Path(contract.__file__).parent / "store" / "migrations" / "
 
 
 def prepare(data_dir: Path, database_url: str, *, in_order: bool) -> None:
-    """Migrate, and after a stack that was killed (`in_order` False) forget its workers, which would still count as there.
+    """Migrate, and after a stack that was killed (`in_order` False) forget its workers, which would still
+    count as there, and put their jobs back in the queue.
 
     Raises StackError where the database does not allow it.
     """
@@ -24,21 +25,25 @@ def prepare(data_dir: Path, database_url: str, *, in_order: bool) -> None:
     from contract.errors import OperatorError
 
     try:
-        _bring_up_to_date(database_url, forget_workers=is_embedded)
+        _bring_up_to_date(database_url, is_ours=is_embedded)
     except OperatorError as error:
         raise StackError(str(error)) from error
     stamp.write_text(now)
 
 
-def _bring_up_to_date(database_url: str, *, forget_workers: bool) -> None:
-    from contract.store import Store, schema, workers
+def _bring_up_to_date(database_url: str, *, is_ours: bool) -> None:
+    from contract.store import Store, schema, sweep, workers
 
     store = Store(database_url)
     try:
         schema.migrate(store)
-        # In a shared database other machines' workers are alive; in our own folder, whose lock we hold, nobody is.
-        for worker in workers.listed(store) if forget_workers else ():
+        if not is_ours:
+            return  # other machines' workers may be alive in it
+        # In our own folder, whose lock we hold, nobody is: what was held goes on at once instead of after a lease.
+        for worker in workers.listed(store):
             workers.left(store, worker.id)
+        while sweep.release_all(store, "the stack was killed and started again"):
+            pass
     finally:
         store.close()
 

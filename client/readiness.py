@@ -29,7 +29,8 @@ def _missing(client: Client) -> str | None:
     """What still stands between now and a job that is trained; None when nothing does."""
     try:
         # The cheap question first: /readyz writes and flushes a file each time.
-        if not any(worker["state"] == "idle" and worker["is_fresh"] for worker in client.workers()):
+        # A busy one counts: after a restart the first worker up begins at once with what waited.
+        if not any(worker["state"] in {"idle", "busy"} and worker["is_fresh"] for worker in client.workers()):
             return "no worker has come up yet"
         client.ready()
     except (ApiError, ServerUnreachable) as error:

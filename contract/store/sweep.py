@@ -24,6 +24,12 @@ def expire(store: Store) -> list[Job]:
     return _sweep(store, due, lifecycle.expire)
 
 
+def release_all(store: Store, reason: str) -> list[Job]:
+    """Put every held job back in the queue. Only for who knows that no worker of this database lives: a stack that starts."""
+    held = [state.value for state in HELD]
+    return _sweep(store, lambda _: jobs.c.state.in_(held), lambda job, now: lifecycle.release(job, job.fence, now, reason))
+
+
 def time_out(store: Store) -> list[Job]:
     """End jobs that waited, or ran, for longer than their limits say while nobody holds them."""
 

@@ -245,6 +245,18 @@ def test_a_metric_that_is_not_a_number_is_never_best(store: Store) -> None:
     assert checkpoints.record(store, lease, draft(2, 0.7)).best is not None
 
 
+def test_jobs_of_workers_known_to_be_dead_go_on_at_once_and_without_a_crash_on_their_record(store: Store) -> None:
+    _, stale = running(store)
+    (released,) = sweep.release_all(store, "the stack was killed and started again")
+    assert (released.state, released.crash_count) == (JobState.QUEUED, 0)
+    assert sweep.release_all(store, "again") == []
+    again = leases.claim(store, "worker-2", "cpu", 60)
+    assert again is not None
+    assert again.fence > stale.fence
+    with pytest.raises(LostLeaseError):
+        leases.renew(store, stale, 60)
+
+
 def test_a_job_that_waited_too_long_fails_with_its_limit(store: Store) -> None:
     job = submit(store)
     assert sweep.time_out(store) == []
