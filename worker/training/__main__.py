@@ -1,6 +1,7 @@
 """The trainer process: `python -m worker.training` takes orders on stdin and says events on stdout until stdin ends."""
 
 import os
+import traceback
 
 from worker.training import lifeline
 
@@ -14,10 +15,15 @@ def main() -> None:
     from worker.training import wire
 
     voice, inbox = wire.Voice(), wire.listen()
-    # Here and not above: importing torch takes seconds, in which the supervisor may already be gone.
-    from worker.training import serve
+    try:
+        # Here and not above: importing torch takes seconds, in which the supervisor may already be gone.
+        from worker.training import serve
 
-    serve.serve(voice, inbox)
+        serve.serve(voice, inbox)
+    except BaseException:
+        traceback.print_exc()
+        # Not an ordinary exit: the interpreter would wait for the thread that reads stdin, and abort.
+        os._exit(1)
 
 
 if __name__ == "__main__":
