@@ -95,9 +95,6 @@ class Trainer:
 def _environment(settings: Settings) -> dict[str, str]:
     kept = {name: value for name, value in os.environ.items() if name not in _WITHHELD}
     kept |= {"RIDGELINE_PARENT_PID": str(os.getpid()), "RIDGELINE_DEVICE": settings.device}
-    # Threads that wait for one another spin for milliseconds by default: beside any other busy process, the API included, that
-    # made a step of the tutorial network four times slower; giving way after some thousand turns cost nothing on idle cores.
-    kept.setdefault("GOMP_SPINCOUNT", "1000")
     if settings.trainer_threads:
         threads = str(settings.trainer_threads)
         kept |= {"RIDGELINE_TRAINER_THREADS": threads, "OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads}

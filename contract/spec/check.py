@@ -103,12 +103,5 @@ def _monitors(spec: JobSpec, data: Shape) -> Iterator[Fault]:
             yield Fault(
                 pointer, "metric_missing", f"{metric} never exists with validation_fraction 0; monitor train.loss or hold out some rows"
             )
-        elif (
-            metric.startswith("val.")
-            and isinstance(spec.dataset, Fake)
-            and not datasets.held_out(spec.dataset.train_rows, spec.dataset.validation_fraction)
-        ):
-            message = f"{metric} never exists: a fraction of {spec.dataset.validation_fraction:g} of {spec.dataset.train_rows} rows holds out none"
-            yield Fault(pointer, "metric_missing", f"{message}; monitor train.loss or hold out more")
         if metric.endswith("accuracy") and data.targets == "real":
             yield Fault(pointer, "metric_missing", f"{metric} does not exist for real targets; monitor a loss")

@@ -68,5 +68,5 @@ Dataset = Annotated[Builtin | Fake, Field(discriminator="kind")]
 
 
 def held_out(rows: int, fraction: float) -> int:
-    """How many of the training rows are held out for validation."""
-    return round(rows * fraction)
+    """How many of the training rows are held out for validation: one at least, so that asking for some never gives none."""
+    return max(round(rows * fraction), 1) if fraction > 0 else 0

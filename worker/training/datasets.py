@@ -11,6 +11,7 @@ from torch import Tensor
 from contract import events
 from contract.spec import datasets
 from worker.training import builtin, fake, keys
+from worker.training.faults import DataInvalidError
 from worker.training.rows import Raw, Rows
 
 _KEPT = 2
@@ -48,7 +49,7 @@ def prepare(raw: Raw, dataset: datasets.Dataset, *, seed: int, images_nhwc: bool
     """Splits off the validation rows by `seed`, standardises each channel by the training rows, and moves all to the device."""
     total = len(raw.train_images)
     order = torch.randperm(total, generator=keys.generator(seed, "split"))
-    held_out = datasets.held_out(total, dataset.validation_fraction)
+    held_out = _held_out(total, dataset.validation_fraction)
     # Sorted, so that a split reads memory forwards and full-batch sums run in file order.
     validation, train = order[:held_out].sort().values, order[held_out:].sort().values
     images = raw.train_images if held_out == 0 else raw.train_images[train]
@@ -84,6 +85,16 @@ def _keep(key: tuple[object, ...], make: Callable[[], Raw]) -> Raw:
         _kept[key] = make()
     _kept.move_to_end(key)
     return _kept[key]
+
+
+def _held_out(total: int, fraction: float) -> int:
+    """At least one row wherever a fraction is asked for, since a monitor may wait for its loss."""
+    held_out = datasets.held_out(total, fraction)
+    if held_out >= total:
+        raise DataInvalidError(
+            f"holding out {held_out} of {total} rows leaves none to train on", "Take a smaller validation_fraction, or more rows."
+        )
+    return held_out
 
 
 def _moments(images_NCHW: Tensor) -> tuple[Tensor, Tensor]:

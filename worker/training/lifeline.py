@@ -23,7 +23,7 @@ def tie_to_parent() -> None:
 def keep_freed_memory() -> None:
     """Has the C library hold on to what a step frees for the next one, where it is glibc.
 
-    Fresh pages for every activation are zeroed by the kernel: a sixth of a step of the tutorial network on two cores.
+    Otherwise every activation comes on fresh pages, each a fault: the fill of max-pool's gradient alone took a sixth of a step.
     """
     if hasattr(_libc(), "mallopt"):
         _libc().mallopt(_M_MMAP_THRESHOLD, 32 << 20)  # the highest it takes

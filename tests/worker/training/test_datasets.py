@@ -246,6 +246,17 @@ def test_the_seed_draws_the_validation_rows_and_every_row_is_in_one_half(tmp_pat
     assert halves(1)[1] != validation
 
 
+def test_a_fraction_of_few_rows_still_holds_out_one(tmp_path: Path) -> None:
+    run = jobs.run(tmp_path, dataset=jobs.TINY | {"train_rows": 4, "validation_fraction": 0.1})
+
+    assert (run.data.lineage.train_rows, run.data.lineage.validation_rows) == (3, 1)
+
+
+def test_a_split_that_leaves_no_row_to_train_on_is_data_invalid(tmp_path: Path) -> None:
+    with pytest.raises(DataInvalidError, match="holding out 1 of 1 rows"):
+        jobs.run(tmp_path, dataset=jobs.TINY | {"train_rows": 1, "validation_fraction": 0.1})
+
+
 @pytest.mark.parametrize("model", [{"kind": "mlp"}, {"kind": "cnn", "channels": [2], "hidden": []}], ids=["mlp", "cnn"])
 def test_a_batch_is_the_rows_asked_for_whatever_their_layout(tmp_path: Path, model: dict[str, object]) -> None:
     data = jobs.TINY | {"channels": 3, "validation_fraction": 0}
