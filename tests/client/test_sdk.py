@@ -181,6 +181,6 @@ def test_a_file_that_the_checkpoint_does_not_have_is_refused_with_the_names_it_h
 def test_readiness_is_asked_once(fake: Fake, client: Client, waits: list[float]) -> None:
     checks = [{"name": "store", "ok": True, "detail": "answers"}, {"name": "workers", "ok": False, "detail": "no worker"}]
     fake.refusals.append((503, {"status": "unavailable", "checks": checks}, {"Retry-After": "1"}))
-    with pytest.raises(ApiError, match="^503 unavailable: workers: no worker$"):
+    with pytest.raises(ApiError, match=r"^503 unavailable: workers: no worker$"):
         client.ready()
     assert waits == []
