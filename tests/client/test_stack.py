@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from redis import Redis
 
-from client import broker
+from client import broker, preparation
 from client.errors import StackError
 from client.parts import Part
 from client.stack import Stack
@@ -183,6 +183,7 @@ def test_a_second_signal_ends_what_does_not_want_to_end(data_dir: Path) -> None:
     process.send_signal(signal.SIGINT)
     process.communicate(timeout=PATIENCE_SECONDS)
     assert process.returncode == 0
+    assert (data_dir / "lock").read_text() == ""
     assert parts_of(data_dir) == []
 
 
@@ -207,6 +208,15 @@ def test_workers_of_a_stack_that_was_killed_do_not_count_as_there(data_dir: Path
     (data_dir / "lock").write_text("12345\n")
     with stand_ins.stack(data_dir):
         assert workers.listed(store) == []
+    store.close()
+
+
+def test_workers_in_a_database_shared_with_other_machines_stay(tmp_path: Path) -> None:
+    store = Store(f"sqlite:///{tmp_path}/shared.db")
+    schema.migrate(store)
+    workers.seen(store, worker_id="w", host="h", pid=1, state="idle", device="cpu", job_id=None, versions={})
+    preparation.prepare(tmp_path, f"sqlite:///{tmp_path}/shared.db", in_order=False)
+    assert [worker.id for worker in workers.listed(store)] == ["w"]
     store.close()
 
 
