@@ -75,17 +75,19 @@ def _show(stack: Stack, console: "Console", epochs: int) -> None:
 
 def _use(client: "Client", job: Json, folder: Path, console: "Console") -> None:
     """Download the best checkpoint and let it classify test images, with numpy alone."""
-    from client import classify, watch
+    from client import classify
 
     path = client.download(job["id"], "best", "model.safetensors", folder)
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    console.print(f"\nbest checkpoint: {path.name}, {path.stat().st_size:,} bytes, sha256 {digest[:12]} as promised; read with numpy:")
+    console.print(
+        f"\nbest checkpoint: {path.name}, {path.stat().st_size:,} bytes, sha256 {digest[:12]} as promised; read with numpy:", soft_wrap=True
+    )
     source = job["dataset"]["source"]
     images, labels = classify.test_images(source, _IMAGES)
     found, probabilities = classify.classify(path, images, source)
     for label, guess, probability in zip(labels.tolist(), found.tolist(), probabilities.tolist(), strict=True):
         mark = "right" if guess == label else f"wrong, it is {classify.CLASSES[label]}"
-        console.print(f"  {classify.CLASSES[guess]:<12} {watch.number(probability):>6}  {mark}")
+        console.print(f"  {classify.CLASSES[guess]:<12} {probability:>6.1%}  {mark}")
 
 
 if __name__ == "__main__":

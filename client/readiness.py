@@ -9,7 +9,7 @@ from client.sdk import Client
 
 DEATHS_TO_GIVE_UP: Final = 3
 """A part that died so often before the stack was ready once will not come up by being started again."""
-_LOOK_SECONDS: Final = 0.05
+_LOOK_SECONDS: Final = 0.1
 
 
 def wait(url: str, seconds: float, assert_alive: Callable[[], None], tails: Callable[[], str]) -> None:

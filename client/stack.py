@@ -8,9 +8,9 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import Final, Self
 
 from client import addresses, broker, parts, preparation, readiness
@@ -22,6 +22,10 @@ _ROOT: Final = Path(__file__).resolve().parent.parent
 _LOOK_SECONDS: Final = 0.1
 _WORKER_STOP_SECONDS: Final = 40.0
 """Enough for a running job to reach a step boundary, write its checkpoint and give the job back."""
+COMMANDS: Final = MappingProxyType({
+    "api": (sys.executable, "-m", "service"),
+    "worker": (sys.executable, "-m", "worker"),
+})  # fmt: skip
 
 
 def tell(line: str) -> None:
@@ -39,6 +43,7 @@ class Stack:
     def __init__(
         self, data_dir: Path, *, host: str = "127.0.0.1", port: int = 8000, workers: int = 1, device: str | None = None,
         ready_seconds: float = 120.0, say: Callable[[str], None] = tell,
+        commands: Mapping[str, Sequence[str]] = COMMANDS,
     ) -> None:  # fmt: skip
         """Starts nothing yet. `port` 0 takes a free one. Raises StackError for what cannot work, with the remedy."""
         addresses.assert_allowed(host)
@@ -48,11 +53,12 @@ class Stack:
         self.say = say
         self.is_stopping = False
         self._workers, self._device = workers, device
+        self._commands = commands
         self._lock = Lock(self.data_dir)
         self._broker: broker.Broker | None = None
         self._parts: list[list[Part]] = []
         """In groups that stop together, the first to stop first."""
-        self._stop, self._hasten = threading.Event(), threading.Event()
+        self._stop, self._hasten, self._ended = threading.Event(), threading.Event(), threading.Event()
         self._keeper: threading.Thread | None = None
         self._failure: BaseException | None = None
 
@@ -78,8 +84,7 @@ class Stack:
         """Stop the workers, then the API, then the broker; each has time to end well, unless `hasten` is called."""
         self.is_stopping = True
         self._stop.set()
-        if self._keeper:
-            self._keeper.join()
+        self._await_end()
         self._lock.release()
 
     def hasten(self) -> None:
@@ -88,8 +93,7 @@ class Stack:
 
     def wait(self) -> None:
         """Return once the stack is stopped, or raise what ended it."""
-        if self._keeper:
-            self._keeper.join()
+        self._await_end()
         self._assert_alive()
 
     def __enter__(self) -> Self:
@@ -101,7 +105,7 @@ class Stack:
 
     def _plan(self) -> list[list[Part]]:
         environment = self._environment()
-        api = self._part("api", ["-m", "service"], environment, stop_seconds=15.0)
+        api = Part("api", [*self._commands["api"]], self._log("api"), environment=environment, stop_seconds=15.0)
         workers = [self._worker(index, environment) for index in range(1, self._workers + 1)]
         if not self._broker:
             return [workers, [api]]
@@ -132,11 +136,8 @@ class Stack:
 
     def _worker(self, index: int, environment: dict[str, str]) -> Part:
         name = f"worker-{index}"
-        own = {"RIDGELINE_SCRATCH_FOLDER": str(self.data_dir / "scratch" / name)}
-        return self._part(name, ["-m", "worker"], environment | own, stop_seconds=_WORKER_STOP_SECONDS)
-
-    def _part(self, name: str, arguments: Sequence[str], environment: dict[str, str], *, stop_seconds: float) -> Part:
-        return Part(name, [sys.executable, *arguments], self._log(name), environment=environment, stop_seconds=stop_seconds)
+        own = environment | {"RIDGELINE_SCRATCH_FOLDER": str(self.data_dir / "scratch" / name)}
+        return Part(name, [*self._commands["worker"]], self._log(name), environment=own, stop_seconds=_WORKER_STOP_SECONDS)
 
     def _log(self, name: str) -> Path:
         return self.data_dir / "logs" / f"{name}.log"
@@ -155,6 +156,7 @@ class Stack:
                 self._stop_together(group)
             if self._broker:
                 self._broker.clear()
+            self._ended.set()
 
     def _start_parts(self, in_order: bool) -> None:
         for part in self._every():
@@ -181,6 +183,12 @@ class Stack:
 
     def _every(self) -> list[Part]:
         return [part for group in reversed(self._parts) for part in group]
+
+    def _await_end(self) -> None:
+        # Not join: a signal handler that raises during join marks the thread as ended in Python 3.11 (bpo-45274), and the next
+        # join returns at once.
+        if self._keeper:
+            self._ended.wait()
 
     def _assert_alive(self) -> None:
         """Raises StackError where the stack cannot come to anything: a part that dies again and again, or a failed start."""

@@ -25,10 +25,14 @@ def serve(stack: Stack, ready: Callable[[str], None]) -> None:
 def ended_by_signals(stack: Stack) -> Iterator[None]:
     """Within this, the first signal leaves the block (and `with stack` stops it), any later one hastens the stopping."""
 
+    asked = False
+
     def hear(number: int, _frame: FrameType | None) -> None:
-        if stack.is_stopping:
+        nonlocal asked
+        if asked or stack.is_stopping:
             stack.hasten()
             return
+        asked = True
         stack.say(f"{signal.Signals(number).name}: stopping, a running job first writes its checkpoint; again to stop at once")
         raise _Asked
 

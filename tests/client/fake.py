@@ -28,6 +28,8 @@ class Fake:
         """For each coming stream or download: after how many bytes of its body the connection breaks."""
         self.ends_well: deque[bool] = deque()
         """For each cut: whether the stream ends as if it were complete, as it does when a server shuts down."""
+        self.repeats = 0
+        """So many events that the client has heard already begin each stream."""
         self.dropped = 0
         """So many coming requests are carried out and never answered."""
         self.refusals: deque[tuple[int, Json, dict[str, str]]] = deque()
@@ -138,7 +140,7 @@ def _handler(fake: Fake) -> type[BaseHTTPRequestHandler]:
                     self._json(200, fake.jobs[job_id])
                 case ["v1", "jobs", job_id, "events"] if job_id in fake.jobs:
                     after = int(self.headers.get("Last-Event-ID", "0"))
-                    self._stream(frames([event for event in fake.history if event["seq"] > after]))
+                    self._stream(frames([event for event in fake.history if event["seq"] > after - fake.repeats]))
                 case ["v1", "jobs", job_id, "result"] if job_id in fake.jobs:
                     self._json(200, result())
                 case ["v1", "jobs", job_id, "checkpoints", "best"]:

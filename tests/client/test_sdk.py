@@ -100,11 +100,26 @@ def test_every_job_of_every_page_comes_once(fake: Fake, client: Client) -> None:
 def test_a_stream_cut_anywhere_any_number_of_times_gives_every_event_once_and_in_order(fake: Fake, client: Client, seed: int) -> None:
     draw = random.Random(seed)
     fake.history = history(epochs=8)
+    fake.jobs[JOB]["status"] = draw.choice(["running", "succeeded"])
+    fake.repeats = draw.randrange(3)
     whole = len(frames(fake.history))
     fake.cuts.extend(draw.randrange(whole) for _ in range(6))
     fake.ends_well.extend(draw.random() < 0.5 for _ in range(6))
     durable = [event for event in client.events(JOB) if event["type"] != "metrics"]
     assert durable == fake.history
+
+
+def test_a_stream_that_ends_well_without_a_word_is_opened_again_while_the_job_goes_on(fake: Fake, client: Client) -> None:
+    fake.cuts.extend([0, 0])
+    fake.ends_well.extend([True, True])
+    assert [event["seq"] for event in client.events(JOB) if event["seq"]] == [1, 2, 3, 4, 5]
+
+
+def test_a_stream_that_ends_well_again_and_again_is_heard_to_the_last_event(fake: Fake, client: Client) -> None:
+    fake.jobs[JOB]["status"] = "succeeded"
+    fake.cuts.extend([len(frames(fake.history[:1])), len(frames(fake.history[1:2])), len(frames(fake.history[2:3]))])
+    fake.ends_well.extend([True, True, True])
+    assert [event["seq"] for event in client.events(JOB) if event["seq"]] == [1, 2, 3, 4, 5]
 
 
 def test_a_stream_begun_in_the_middle_gives_what_follows(fake: Fake, client: Client) -> None:
@@ -181,6 +196,6 @@ def test_a_file_that_the_checkpoint_does_not_have_is_refused_with_the_names_it_h
 def test_readiness_is_asked_once(fake: Fake, client: Client, waits: list[float]) -> None:
     checks = [{"name": "store", "ok": True, "detail": "answers"}, {"name": "workers", "ok": False, "detail": "no worker"}]
     fake.refusals.append((503, {"status": "unavailable", "checks": checks}, {"Retry-After": "1"}))
-    with pytest.raises(ApiError, match="^503 unavailable: workers: no worker$"):
+    with pytest.raises(ApiError, match=r"^503 unavailable: workers: no worker$"):
         client.ready()
     assert waits == []
