@@ -3,7 +3,6 @@
 import re
 from typing import Annotated, Final
 
-from celery import Celery
 from fastapi import Depends, Path, Request
 
 from contract.artifacts import Artifacts as ArtifactStore
@@ -42,14 +41,9 @@ async def _bell(state: State) -> RingThread:
     return state.bell
 
 
-async def _celery(state: State) -> Celery:
-    return state.celery
-
-
 Store = Annotated[SqlStore, Depends(_store)]
 Artifacts = Annotated[ArtifactStore, Depends(_artifacts)]
 Bell = Annotated[RingThread, Depends(_bell)]
-Broker = Annotated[Celery, Depends(_celery)]
 Tenant = Annotated[str, Depends(tenant)]
 
 

@@ -14,7 +14,7 @@ from fastapi.responses import RedirectResponse
 from contract import queue
 from contract.artifacts import Artifacts
 from contract.errors import OperatorError
-from contract.store import Store, schema, workers
+from contract.store import Store, workers
 from service import deps, shapes, views
 from service.openapi import problems
 
@@ -75,6 +75,9 @@ def _check(name: str, attempt: Callable[[], str | None]) -> shapes.Check:
 
 
 def _store(store: Store) -> None:
+    # alembic takes longer to import than all of our own code, and only this check needs it.
+    from contract.store import schema
+
     schema.assert_current(store)
 
 
