@@ -1,7 +1,7 @@
 """What the tests of the service share: the application on a real store, and hands that do a worker's part."""
 
 import hashlib
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -102,8 +102,8 @@ def settings(tmp_path: Path, sqlite_url: str) -> Settings:
 
 
 @pytest.fixture
-def hands(sqlite_store: Store, settings: Settings, tmp_path: Path) -> Iterator[Hands]:
-    yield Hands(sqlite_store, LocalFolder(settings.artifacts_folder), tmp_path)
+def hands(sqlite_store: Store, settings: Settings, tmp_path: Path) -> Hands:
+    return Hands(sqlite_store, LocalFolder(settings.artifacts_folder), tmp_path)
 
 
 @pytest.fixture
