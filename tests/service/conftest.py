@@ -1,7 +1,9 @@
 """What the tests of the service share: the application on a real store, and hands that do a worker's part."""
 
 import hashlib
-from collections.abc import AsyncIterator
+import logging
+import shutil
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +11,7 @@ from typing import Any
 
 import httpx
 import pytest
+import structlog
 from fastapi import FastAPI
 from sqlalchemy import update
 
@@ -17,9 +20,10 @@ from contract.events import FailureCode, File
 from contract.job import Job
 from contract.lifecycle import Failure, Report
 from contract.settings import Settings
-from contract.store import Store, checkpoints, leases, metrics, tables, workers
+from contract.store import Store, checkpoints, leases, metrics, schema, tables, workers
 from contract.store.leases import Lease
 from contract.store.rows import Note
+from service import logs
 from service.app import create_app
 
 BYTES = bytes(range(256)) * 40
@@ -88,17 +92,52 @@ class Hands:
         workers.seen(self.store, worker_id="worker-1", host="here", pid=1, state=state, device="cpu", job_id=None, versions={"torch": "2"})
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def anyio_backend() -> str:
     return "asyncio"
 
 
+@pytest.fixture(autouse=True, scope="session")
+def _plain_logs() -> Iterator[None]:
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    logs.configure("warning")
+    yield
+    root.handlers[:] = handlers
+    root.setLevel(level)
+    structlog.reset_defaults()
+
+
+@pytest.fixture(scope="session")
+def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A migrated SQLite file to copy: that is faster than to migrate for each test."""
+    file = tmp_path_factory.mktemp("migrated") / "ridgeline.db"
+    store = Store(f"sqlite:///{file}")
+    schema.migrate(store)
+    store.close()
+    return file
+
+
 @pytest.fixture
-def settings(tmp_path: Path, sqlite_url: str) -> Settings:
-    """A broker that nobody can reach, since none is needed; a reconciler that stays quiet, since its own tests call it."""
-    return Settings(
-        database_url=sqlite_url, redis_url="redis://127.0.0.1:1/0", artifacts_folder=tmp_path / "artifacts", reconcile_seconds=3600
-    )
+def sqlite_store(sqlite_url: str, migrated: Path) -> Iterator[Store]:
+    shutil.copy(migrated, sqlite_url.removeprefix("sqlite:///"))
+    made = Store(sqlite_url)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    return _settings(tmp_path)
+
+
+@pytest.fixture(scope="module")
+async def standing(tmp_path_factory: pytest.TempPathFactory, migrated: Path) -> AsyncIterator[httpx.AsyncClient]:
+    """A client for requests that leave no trace, or whose traces disturb no test of the module."""
+    folder = tmp_path_factory.mktemp("standing")
+    shutil.copy(migrated, folder / "ridgeline.db")
+    async with running(create_app(_settings(folder))) as made:
+        yield made
 
 
 @pytest.fixture
@@ -130,3 +169,18 @@ async def job_id(client: httpx.AsyncClient) -> str:
     """A job just submitted, its data set fake."""
     reply = await client.post("/v1/jobs", json={"dataset": {"kind": "fake"}, "epochs": 2})
     return str(reply.json()["id"])
+
+
+@pytest.fixture(scope="module")
+async def standing_job(standing: httpx.AsyncClient) -> str:
+    return str((await standing.post("/v1/jobs", json={"dataset": {"kind": "fake"}})).json()["id"])
+
+
+def _settings(folder: Path) -> Settings:
+    """A broker that nobody can reach, since none is needed; a reconciler that stays quiet, since its own tests call it."""
+    return Settings(
+        database_url=f"sqlite:///{folder}/ridgeline.db",
+        redis_url="redis://127.0.0.1:1/0",
+        artifacts_folder=folder / "artifacts",
+        reconcile_seconds=3600,
+    )

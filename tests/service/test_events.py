@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import anyio
+import anyio.lowlevel
 import httpx
 import pytest
 from sqlalchemy import text
@@ -112,7 +113,7 @@ async def test_a_stream_ends_when_the_service_stops(sqlite_store: Store, client,
     with anyio.fail_after(30):
         async with anyio.create_task_group() as group:
             group.start_soon(lambda: listening(sse.stream(sqlite_store, job, 0, stopping), heard))
-            await anyio.sleep(0)
+            await anyio.lowlevel.checkpoint()
             stopping.set()
     assert durable("".join(heard)) in ([], [1])
 
