@@ -8,6 +8,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Final
 
+import structlog
 from fastapi import APIRouter, Response, status
 from fastapi.responses import RedirectResponse
 
@@ -18,6 +19,7 @@ from contract.store import Store, workers
 from service import deps, shapes, views
 from service.openapi import problems
 
+log = structlog.get_logger(__name__)
 router = APIRouter(tags=["service"])
 
 _PROBE: Final = b"ready?"
@@ -72,6 +74,10 @@ def _check(name: str, attempt: Callable[[], str | None]) -> shapes.Check:
         return shapes.Check(name=name, ok=True, detail=attempt() or "answers")
     except OperatorError as error:
         return shapes.Check(name=name, ok=False, detail=str(error))
+    except Exception as error:
+        # Whatever is wrong, this page is where an operator looks for it.
+        log.exception("a check failed in a way that was not foreseen", check=name)
+        return shapes.Check(name=name, ok=False, detail=f"{type(error).__name__}; the log tells more")
 
 
 def _store(store: Store) -> None:

@@ -29,6 +29,7 @@ class Series(BaseModel):
     scope: metrics.Scope | None = None
     """`step`: means since the report before; `epoch`: of whole epochs. Both by default."""
     step_from: Annotated[int, Field(ge=0, le=_LARGEST)] = 0
+    """From this step on."""
     step_to: Annotated[int | None, Field(ge=0, le=_LARGEST)] = None
     """Up to and with this step."""
     max_points: Annotated[int, Field(ge=1, le=5000)] = 1000
