@@ -6,11 +6,11 @@ from typing import Annotated, Final
 from fastapi import Depends, Path, Request
 
 from contract.artifacts import Artifacts as ArtifactStore
-from contract.errors import NotFoundError
 from contract.job import Job as JobRow
 from contract.store import Store as SqlStore
 from contract.store import jobs
 from service.bell import Bell as RingThread
+from service.errors import UnknownNameError
 from service.state import State as Held
 
 _JOB_ID: Final = re.compile(r"job_[0-9a-z]{26}")
@@ -50,7 +50,7 @@ Tenant = Annotated[str, Depends(tenant)]
 async def _job_id(job_id: Annotated[str, Path(description="The job's `id`.", examples=["job_01kaj3v2m4n5p6q7r8s9t0v1w2"])]) -> str:
     # Anything else cannot be in the store, and some of it could not even be asked for there.
     if not _JOB_ID.fullmatch(job_id):
-        raise NotFoundError("job", "of that form")
+        raise UnknownNameError("job")
     return job_id
 
 

@@ -58,9 +58,9 @@ def readiness(state: deps.State, response: Response) -> shapes.Readiness:
 
 
 @router.get("/v1/workers", operation_id="list_workers", summary="Who trains", responses=problems(503))
-def listed(store: deps.Store) -> shapes.Page[shapes.Worker]:
+def listed(store: deps.Store) -> shapes.WorkerList:
     """Every worker that did not leave in good order, the longest-serving first."""
-    return shapes.Page(data=[views.worker(worker) for worker in workers.listed(store)])
+    return shapes.WorkerList(data=[views.worker(worker) for worker in workers.listed(store)])
 
 
 @router.get("/v1/version", operation_id="get_version", summary="What runs here")
