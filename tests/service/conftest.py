@@ -132,12 +132,25 @@ def settings(tmp_path: Path) -> Settings:
 
 
 @pytest.fixture(scope="module")
-async def standing(tmp_path_factory: pytest.TempPathFactory, migrated: Path) -> AsyncIterator[httpx.AsyncClient]:
-    """A client for requests that leave no trace, or whose traces disturb no test of the module."""
+def standing_folder(tmp_path_factory: pytest.TempPathFactory, migrated: Path) -> Path:
     folder = tmp_path_factory.mktemp("standing")
     shutil.copy(migrated, folder / "ridgeline.db")
-    async with running(create_app(_settings(folder))) as made:
+    return folder
+
+
+@pytest.fixture(scope="module")
+async def standing(standing_folder: Path) -> AsyncIterator[httpx.AsyncClient]:
+    """A client for requests that leave no trace, or whose traces disturb no test of the module."""
+    async with running(create_app(_settings(standing_folder))) as made:
         yield made
+
+
+@pytest.fixture(scope="module")
+def standing_hands(standing_folder: Path) -> Iterator[Hands]:
+    settings = _settings(standing_folder)
+    store = Store(settings.database_url)
+    yield Hands(store, LocalFolder(settings.artifacts_folder), standing_folder)
+    store.close()
 
 
 @pytest.fixture

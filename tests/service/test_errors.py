@@ -1,6 +1,7 @@
 """Every error is a Problem: each class of ours, each route of the API, and the fault that nobody foresaw."""
 
 from collections.abc import Iterator
+from functools import cache
 from typing import Any
 
 import httpx
@@ -26,6 +27,7 @@ def subclasses(root: type) -> Iterator[type]:
         yield from subclasses(child)
 
 
+@cache
 def operations() -> list[tuple[str, str]]:
     document = create_app().openapi()
     return [(method.upper(), path) for path, methods in document["paths"].items() for method in methods]
