@@ -5,7 +5,6 @@ import socket
 import sys
 
 import uvicorn
-from fastapi import FastAPI
 from pydantic import ValidationError
 
 from contract import settings as environment
@@ -13,7 +12,7 @@ from contract.errors import ConfigurationError, OperatorError
 from contract.settings import Settings
 from contract.store import Store, schema
 from service import logs
-from service.app import create_app
+from service.app import app
 
 GRACE_SECONDS = 2
 """How long replies under way may take once the process is asked to end."""
@@ -22,7 +21,7 @@ GRACE_SECONDS = 2
 class Server(uvicorn.Server):
     """uvicorn, with two words more: where it listens, and to the streams that it is about to stop."""
 
-    def __init__(self, app: FastAPI, settings: Settings, listener: socket.socket) -> None:
+    def __init__(self, settings: Settings, listener: socket.socket) -> None:
         super().__init__(
             uvicorn.Config(
                 app,
@@ -64,7 +63,7 @@ def main() -> int:
         return _refused(1, str(error))
     logs.configure(settings.log_level)
     try:
-        Server(create_app(settings), settings, listener).run(sockets=[listener])
+        Server(settings, listener).run(sockets=[listener])
     except KeyboardInterrupt:
         return 130
     return 0

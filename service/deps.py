@@ -3,15 +3,14 @@
 import re
 from typing import Annotated, Final
 
-from celery import Celery
 from fastapi import Depends, Path, Request
 
 from contract.artifacts import Artifacts as ArtifactStore
-from contract.errors import NotFoundError
 from contract.job import Job as JobRow
 from contract.store import Store as SqlStore
 from contract.store import jobs
 from service.bell import Bell as RingThread
+from service.errors import UnknownNameError
 from service.state import State as Held
 
 _JOB_ID: Final = re.compile(r"job_[0-9a-z]{26}")
@@ -42,21 +41,16 @@ async def _bell(state: State) -> RingThread:
     return state.bell
 
 
-async def _celery(state: State) -> Celery:
-    return state.celery
-
-
 Store = Annotated[SqlStore, Depends(_store)]
 Artifacts = Annotated[ArtifactStore, Depends(_artifacts)]
 Bell = Annotated[RingThread, Depends(_bell)]
-Broker = Annotated[Celery, Depends(_celery)]
 Tenant = Annotated[str, Depends(tenant)]
 
 
 async def _job_id(job_id: Annotated[str, Path(description="The job's `id`.", examples=["job_01kaj3v2m4n5p6q7r8s9t0v1w2"])]) -> str:
     # Anything else cannot be in the store, and some of it could not even be asked for there.
     if not _JOB_ID.fullmatch(job_id):
-        raise NotFoundError("job", "of that form")
+        raise UnknownNameError("job")
     return job_id
 
 

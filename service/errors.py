@@ -47,6 +47,13 @@ class BodyTooLargeError(RequestError):
     code = "body_too_large"
 
 
+class UnknownNameError(NotFoundError):
+    """A name of a form that nothing here has. It is not repeated: it can be anything."""
+
+    def __init__(self, noun: str) -> None:
+        RequestError.__init__(self, f"there is no such {noun}")
+
+
 class RangeError(RequestError):
     """No byte of the range asked for exists. `size` is how many there are."""
 
@@ -77,6 +84,7 @@ STATUS: Final[dict[type[RidgelineError], HTTPStatus]] = {
     errors.StateConflictError: HTTPStatus.CONFLICT,
     errors.IdempotencyMismatchError: HTTPStatus.UNPROCESSABLE_ENTITY,
     errors.BadCursorError: HTTPStatus.BAD_REQUEST,
+    UnknownNameError: HTTPStatus.NOT_FOUND,
     MalformedBodyError: HTTPStatus.BAD_REQUEST,
     BadHeaderError: HTTPStatus.BAD_REQUEST,
     UnsupportedMediaTypeError: HTTPStatus.UNSUPPORTED_MEDIA_TYPE,

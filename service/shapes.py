@@ -154,6 +154,10 @@ class Job(View):
     links: JobLinks
 
 
+class JobList(Page[Job]):
+    """A page of jobs, newest first."""
+
+
 class Event(View):
     """One line of a job's history."""
 
@@ -167,6 +171,10 @@ class Event(View):
     """`info`, `warning` or `error`."""
     message: str
     data: dict[str, Any]
+
+
+class EventList(Page[Event]):
+    """A page of a job's history, oldest first."""
 
 
 class Live(View):
@@ -187,6 +195,10 @@ class MetricPoint(View):
     epoch: int
     at: Time
     values: Numbers
+
+
+class MetricList(Page[MetricPoint]):
+    """A job's numbers in the order of its steps."""
 
 
 class CheckpointFile(View):
@@ -217,6 +229,10 @@ class Checkpoint(View):
     format: Literal["safetensors"] = "safetensors"
     files: list[CheckpointFile]
     created_at: Time
+
+
+class CheckpointList(Page[Checkpoint]):
+    """The checkpoints that are kept, newest first."""
 
 
 class ResultLayer(View):
@@ -275,6 +291,10 @@ class Worker(View):
     versions: dict[str, Any]
     started_at: Time
     last_seen: Time
+
+
+class WorkerList(Page[Worker]):
+    """The workers that did not leave in good order."""
 
 
 class Layer(View):

@@ -14,6 +14,7 @@ from contract.events import File
 from contract.store import checkpoints
 from contract.store.checkpoints import Checkpoint
 from service import deps, ranges, shapes, views
+from service.errors import UnknownNameError
 from service.openapi import FILE, FILE_HEADERS, header, problems
 
 router = APIRouter(prefix="/v1/jobs/{job_id}/checkpoints", tags=["results"])
@@ -25,7 +26,7 @@ def _checkpoint(
     job: deps.Job, store: deps.Store, name: Annotated[str, Path(description="`best`, `last`, or a checkpoint's `id`.")]
 ) -> Checkpoint:
     if not _NAME.fullmatch(name):
-        raise NotFoundError("checkpoint", "of that form")
+        raise UnknownNameError("checkpoint")
     return checkpoints.get(store, job, name)
 
 
@@ -35,7 +36,7 @@ Named = Annotated[Checkpoint, Depends(_checkpoint)]
 def _file(checkpoint: Named, file: Annotated[str, Path(description="The file's `name`.")]) -> File:
     found = next((known for known in checkpoint.files if known.name == file), None)
     if found is None:
-        raise NotFoundError("file", f"of that name in checkpoint {checkpoint.id}")
+        raise UnknownNameError(f"file in checkpoint {checkpoint.id}")
     return found
 
 
@@ -43,9 +44,9 @@ NamedFile = Annotated[File, Depends(_file)]
 
 
 @router.get("", operation_id="list_checkpoints", summary="List a job's checkpoints", responses=problems(404, 503))
-def listed(job: deps.Job, store: deps.Store) -> shapes.Page[shapes.Checkpoint]:
+def listed(job: deps.Job, store: deps.Store) -> shapes.CheckpointList:
     """Those that are kept by the job's checkpoint policy, newest first."""
-    return shapes.Page(data=[views.checkpoint(found, job) for found in checkpoints.listed(store, job)])
+    return shapes.CheckpointList(data=[views.checkpoint(found, job) for found in checkpoints.listed(store, job)])
 
 
 @router.get("/{name}", operation_id="get_checkpoint", summary="Look at a checkpoint", responses=problems(404, 410, 503))

@@ -31,7 +31,7 @@ class Span(BaseModel):
     "/events",
     operation_id="list_events",
     summary="Read or follow a job's events",
-    response_model=shapes.Page[shapes.Event],
+    response_model=shapes.EventList,
     responses={200: EVENT_STREAM, **problems(400, 404, 422, 503)},
 )
 def events(
@@ -40,7 +40,7 @@ def events(
     state: deps.State,
     accept: Annotated[str, Header(description="`text/event-stream` asks for the stream.")] = "",
     last_event_id: Annotated[str | None, Header(description="Of a stream: the `id` heard last. Goes before `after`.")] = None,
-) -> Response | shapes.Page[shapes.Event]:
+) -> Response | shapes.EventList:
     """The job's history, oldest first: a page of JSON, or with `Accept: text/event-stream` a stream that tells the past at
     once, the rest as it happens, and ends after the job's last event.
 
@@ -53,7 +53,7 @@ def events(
     found = jobs.events(state.store, job.id, span.after, span.limit + 1)
     shown = found[: span.limit]
     more = len(found) > len(shown)
-    return shapes.Page(data=[views.event(event) for event in shown], has_more=more, next_cursor=str(shown[-1].seq) if more else None)
+    return shapes.EventList(data=[views.event(event) for event in shown], has_more=more, next_cursor=str(shown[-1].seq) if more else None)
 
 
 def _seq(given: str) -> int:

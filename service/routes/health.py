@@ -8,16 +8,18 @@ from importlib import metadata
 from pathlib import Path
 from typing import Final
 
+import structlog
 from fastapi import APIRouter, Response, status
 from fastapi.responses import RedirectResponse
 
 from contract import queue
 from contract.artifacts import Artifacts
 from contract.errors import OperatorError
-from contract.store import Store, schema, workers
+from contract.store import Store, workers
 from service import deps, shapes, views
 from service.openapi import problems
 
+log = structlog.get_logger(__name__)
 router = APIRouter(tags=["service"])
 
 _PROBE: Final = b"ready?"
@@ -56,9 +58,9 @@ def readiness(state: deps.State, response: Response) -> shapes.Readiness:
 
 
 @router.get("/v1/workers", operation_id="list_workers", summary="Who trains", responses=problems(503))
-def listed(store: deps.Store) -> shapes.Page[shapes.Worker]:
+def listed(store: deps.Store) -> shapes.WorkerList:
     """Every worker that did not leave in good order, the longest-serving first."""
-    return shapes.Page(data=[views.worker(worker) for worker in workers.listed(store)])
+    return shapes.WorkerList(data=[views.worker(worker) for worker in workers.listed(store)])
 
 
 @router.get("/v1/version", operation_id="get_version", summary="What runs here")
@@ -72,9 +74,16 @@ def _check(name: str, attempt: Callable[[], str | None]) -> shapes.Check:
         return shapes.Check(name=name, ok=True, detail=attempt() or "answers")
     except OperatorError as error:
         return shapes.Check(name=name, ok=False, detail=str(error))
+    except Exception as error:
+        # Whatever is wrong, this page is where an operator looks for it.
+        log.exception("a check failed in a way that was not foreseen", check=name)
+        return shapes.Check(name=name, ok=False, detail=f"{type(error).__name__}; the log tells more")
 
 
 def _store(store: Store) -> None:
+    # alembic takes longer to import than all of our own code, and only this check needs it.
+    from contract.store import schema
+
     schema.assert_current(store)
 
 

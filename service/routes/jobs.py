@@ -18,7 +18,7 @@ from service.openapi import SPEC_BODY, header, problems
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
 
 _KEY: Final = re.compile(r"[\x20-\x7e]{1,255}")
-_JOB_EXAMPLES: Final = {"Location": header("Path of the job."), "Idempotency-Replayed": header("`true` on the reply to a repeated key.")}
+_HEADERS: Final = {"Location": header("Path of the job."), "Idempotency-Replayed": header("`true` on the reply to a repeated key.")}
 
 
 class Filters(BaseModel):
@@ -39,7 +39,7 @@ class Filters(BaseModel):
     operation_id="submit_job",
     summary="Submit a training job",
     status_code=status.HTTP_201_CREATED,
-    responses={201: {"headers": _JOB_EXAMPLES}, **problems(400, 413, 415, 422, 503)},
+    responses={201: {"headers": _HEADERS}, **problems(400, 413, 415, 422, 503)},
     openapi_extra=SPEC_BODY,
 )
 def submit(
@@ -84,14 +84,14 @@ def validate(document: Document) -> shapes.Validation:
 
 
 @router.get("", operation_id="list_jobs", summary="List jobs, newest first", responses=problems(400, 422, 503))
-def listed(filters: Annotated[Filters, Query()], store: deps.Store, tenant: deps.Tenant) -> shapes.Page[shapes.Job]:
+def listed(filters: Annotated[Filters, Query()], store: deps.Store, tenant: deps.Tenant) -> shapes.JobList:
     """A page of jobs. Jobs submitted while you turn pages come before the first page; none is shown twice or left out."""
     before = cursors.decode(filters.cursor, filters.status) if filters.cursor is not None else None
     found = jobs.page(store, tenant, filters.limit + 1, before, filters.status)
     shown = found[: filters.limit]
     more = len(found) > len(shown)
     following = cursors.encode(shown[-1].id, filters.status) if more else None
-    return shapes.Page(data=_shown(store, shown), has_more=more, next_cursor=following)
+    return shapes.JobList(data=_shown(store, shown), has_more=more, next_cursor=following)
 
 
 @router.get("/{job_id}", operation_id="get_job", summary="Look at a job", responses=problems(404, 503))

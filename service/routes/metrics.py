@@ -29,6 +29,7 @@ class Series(BaseModel):
     scope: metrics.Scope | None = None
     """`step`: means since the report before; `epoch`: of whole epochs. Both by default."""
     step_from: Annotated[int, Field(ge=0, le=_LARGEST)] = 0
+    """From this step on."""
     step_to: Annotated[int | None, Field(ge=0, le=_LARGEST)] = None
     """Up to and with this step."""
     max_points: Annotated[int, Field(ge=1, le=5000)] = 1000
@@ -36,7 +37,7 @@ class Series(BaseModel):
 
 
 @router.get("/metrics", operation_id="list_metrics", summary="Read a job's metrics", responses=problems(404, 422, 503))
-def listed(job: deps.Job, series: Annotated[Series, Query()], store: deps.Store) -> shapes.Page[shapes.MetricPoint]:
+def listed(job: deps.Job, series: Annotated[Series, Query()], store: deps.Store) -> shapes.MetricList:
     """Points in the order of their steps. A non-finite value is "NaN", "Infinity" or "-Infinity".
 
     A series of more than 20,000 points comes in pages: give `next_cursor` as the next `step_from`.
@@ -45,7 +46,7 @@ def listed(job: deps.Job, series: Annotated[Series, Query()], store: deps.Store)
     beyond = read[MAX_READ].step if len(read) > MAX_READ else None
     whole = read if beyond is None else [point for point in read if point.step < beyond]
     points = [views.point(point, values) for point in whole if (values := _chosen(point.values, series.names))]
-    return shapes.Page(
+    return shapes.MetricList(
         data=thinned(points, series.max_points), has_more=beyond is not None, next_cursor=None if beyond is None else str(beyond)
     )
 

@@ -1,0 +1,139 @@
+"""A job's events as pages and as a stream: each once, in order, until the end."""
+
+import json
+import threading
+from collections.abc import AsyncIterator
+from typing import Any
+
+import anyio
+import anyio.lowlevel
+import httpx
+import pytest
+from sqlalchemy import text
+
+from contract.store import Store, jobs
+from service import sse
+
+pytestmark = pytest.mark.anyio
+
+STREAM = {"Accept": "text/event-stream"}
+
+
+def frames(text: str) -> list[dict[str, Any]]:
+    """What a stream said, frame by frame, comments left out."""
+    parts = [dict(line.split(": ", 1) for line in frame.splitlines() if not line.startswith(":")) for frame in text.split("\n\n")]
+    return [{**part, "data": json.loads(part["data"])} for part in parts if part]
+
+
+def durable(text: str) -> list[int]:
+    return [int(frame["id"]) for frame in frames(text) if "id" in frame]
+
+
+async def test_pages_of_events_join_without_gap(client: httpx.AsyncClient, hands, job_id: str) -> None:
+    lease = hands.claim(job_id)
+    for epoch in range(1, 6):
+        hands.epoch(lease, epoch, **{"val.loss": 1 / epoch})
+    seen, after = [], "0"
+    while after is not None:
+        page = (await client.get(f"/v1/jobs/{job_id}/events", params={"after": after, "limit": 3})).json()
+        seen += [event["seq"] for event in page["data"]]
+        after = page["next_cursor"]
+    assert seen == [1, 2, 3, 4, 5, 6, 7]
+
+
+async def test_a_stream_tells_the_whole_past_and_ends_after_the_last_event(client: httpx.AsyncClient, hands, job_id: str) -> None:
+    lease = hands.claim(job_id)
+    hands.epoch(lease, 1, **{"val.loss": float("inf")})
+    hands.succeed(lease)
+    reply = await client.get(f"/v1/jobs/{job_id}/events", headers=STREAM)
+    said = frames(reply.text)
+    assert reply.headers["content-type"].startswith("text/event-stream")
+    assert [(frame["event"], frame["id"]) for frame in said] == [("status", "1"), ("status", "2"), ("epoch", "3"), ("status", "4")]
+    assert said[2]["data"]["data"]["metrics"] == {"val.loss": "Infinity"}
+    assert said[-1]["data"]["data"]["to"] == "succeeded"
+
+
+@pytest.mark.parametrize("heard", range(6))
+async def test_a_stream_resumes_after_the_event_heard_last(client: httpx.AsyncClient, hands, job_id: str, heard: int) -> None:
+    lease = hands.claim(job_id)
+    hands.epoch(lease, 1, **{"val.loss": 1.0})
+    hands.epoch(lease, 2, **{"val.loss": 0.5})
+    hands.succeed(lease)
+    for headers, query in (({**STREAM, "Last-Event-ID": str(heard)}, "?after=1"), (STREAM, f"?after={heard}")):
+        reply = await client.get(f"/v1/jobs/{job_id}/events{query}", headers=headers)
+        assert durable(reply.text) == list(range(heard + 1, 6))
+
+
+async def listening(stream: AsyncIterator[bytes], heard: list[str], *, until: int | None = None) -> None:
+    async for frame in stream:
+        heard.append(frame.decode())
+        if until is not None and until in durable("".join(heard)):
+            return
+
+
+async def test_a_client_that_comes_back_while_the_job_runs_misses_nothing(sqlite_store: Store, client, hands, job_id: str) -> None:
+    """Two connections, the second from the last id of the first, beside a worker that goes on; and live numbers between."""
+    lease = hands.claim(job_id)
+    first: list[str] = []
+    second: list[str] = []
+
+    def connect(after: int) -> AsyncIterator[bytes]:
+        return sse.stream(sqlite_store, jobs.get(sqlite_store, "default", job_id), after, threading.Event())
+
+    with anyio.fail_after(30):
+        async with anyio.create_task_group() as group:
+            group.start_soon(lambda: listening(connect(0), first, until=3))
+            hands.step(lease, 1, lr=0.1)
+            hands.epoch(lease, 1, **{"val.loss": 1.0})
+        async with anyio.create_task_group() as group:
+            last = durable("".join(first))[-1]
+            group.start_soon(lambda: listening(connect(last), second))
+            for epoch in range(2, 5):
+                hands.epoch(lease, epoch, **{"val.loss": 1 / epoch})
+                await anyio.sleep(sse.POLL_SECONDS / 2)
+            hands.succeed(lease)
+    assert durable("".join(first)) + durable("".join(second)) == [1, 2, 3, 4, 5, 6, 7]
+    live = [frame for frame in frames("".join(first + second)) if "id" not in frame]
+    assert {frame["event"] for frame in live} == {"metrics"}
+    assert any(frame["data"]["progress"]["step"] > 0 for frame in live)
+
+
+async def test_an_id_that_was_never_given_out_hides_nothing_that_is_still_to_come(sqlite_store: Store, client, hands, job_id: str) -> None:
+    lease = hands.claim(job_id)
+    job, heard = jobs.get(sqlite_store, "default", job_id), []
+    hands.succeed(lease)
+    with anyio.fail_after(30):
+        await listening(sse.stream(sqlite_store, job, 10**9, threading.Event()), heard)
+    assert durable("".join(heard)) == [3]
+
+
+async def test_a_stream_ends_when_the_service_stops(sqlite_store: Store, client, job_id: str) -> None:
+    stopping, heard = threading.Event(), []
+    job = jobs.get(sqlite_store, "default", job_id)
+    with anyio.fail_after(30):
+        async with anyio.create_task_group() as group:
+            group.start_soon(lambda: listening(sse.stream(sqlite_store, job, 0, stopping), heard))
+            await anyio.lowlevel.checkpoint()
+            stopping.set()
+    assert durable("".join(heard)) in ([], [1])
+
+
+async def test_a_quiet_stream_is_kept_alive_by_comments(sqlite_store: Store, client, job_id: str) -> None:
+    job = jobs.get(sqlite_store, "default", job_id)
+    stream = sse.stream(sqlite_store, job, 0, threading.Event(), keep_alive_seconds=0.5)
+    with anyio.fail_after(30):
+        heard = [await anext(stream) for _ in range(4)]
+    assert [frame.startswith(b":") for frame in heard] == [False, False, True, True]
+
+
+async def test_a_stream_outlives_an_outage_of_the_store(sqlite_store: Store, client, hands, job_id: str) -> None:
+    job, heard = jobs.get(sqlite_store, "default", job_id), []
+    with anyio.fail_after(30):
+        async with anyio.create_task_group() as group:
+            group.start_soon(lambda: listening(sse.stream(sqlite_store, job, 0, threading.Event()), heard))
+            for name, back in (("jobs", "away"), ("away", "jobs")):
+                with sqlite_store.write() as connection:
+                    connection.execute(text(f"ALTER TABLE {name} RENAME TO {back}"))
+                await anyio.sleep(sse.POLL_SECONDS * 2)
+            jobs.cancel(sqlite_store, "default", job_id)
+    assert durable("".join(heard)) == [1, 2]

@@ -1,0 +1,85 @@
+"""`python -m service` as its parent sees it: the line that says where, the exit codes, the end."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from contract.store import Store
+
+
+@pytest.fixture
+def environment(tmp_path: Path, sqlite_store: Store) -> dict[str, str]:
+    return os.environ | {
+        "RIDGELINE_DATABASE_URL": f"sqlite:///{tmp_path}/ridgeline.db",
+        "RIDGELINE_ARTIFACTS_FOLDER": f"{tmp_path}/artifacts",
+        "RIDGELINE_REDIS_URL": "redis://127.0.0.1:1/0",
+        "RIDGELINE_PORT": "0",
+    }
+
+
+@pytest.fixture
+def process(environment: dict[str, str]) -> Iterator[subprocess.Popen[str]]:
+    with subprocess.Popen([sys.executable, "-m", "service"], env=environment, stdout=-1, stderr=-1, text=True) as started:
+        yield started
+        started.kill()
+
+
+def refused(environment: dict[str, str], **changes: str) -> tuple[int, str]:
+    done = subprocess.run([sys.executable, "-m", "service"], env=environment | changes, capture_output=True, text=True, timeout=60)
+    assert done.stdout == ""
+    assert len(done.stderr.splitlines()) == 1
+    return done.returncode, done.stderr
+
+
+def test_it_says_where_it_listens_and_ends_open_streams_when_asked_to_end(
+    process: subprocess.Popen[str], environment: dict[str, str]
+) -> None:
+    assert process.stdout
+    where = process.stdout.readline().split()
+    assert where[0] == "listening"
+    with httpx.Client(base_url=where[1]) as client:
+        job = client.post("/v1/jobs", json={}, headers={"X-Request-Id": "mine-1"}).json()
+        taken = refused(environment, RIDGELINE_PORT=where[1].rsplit(":")[-1])
+        with client.stream("GET", job["links"]["events"], headers={"Accept": "text/event-stream"}) as stream:
+            lines = stream.iter_lines()
+            assert next(lines) == "event: status"
+            process.send_signal(signal.SIGTERM)
+            rest = list(lines)
+    assert any("training.event" in line for line in rest)
+    _, logged = process.communicate(timeout=60)
+    assert process.returncode == -signal.SIGTERM
+    # A stream that has to be cut is told by uvicorn as a task that it cancelled.
+    assert "Cancel" not in logged
+    assert "request_id='mine-1'" in logged
+    assert taken[0] == 1
+    assert "RIDGELINE_PORT" in taken[1]
+
+
+def test_an_address_that_others_reach_is_refused_unless_the_operator_allows_it(environment: dict[str, str]) -> None:
+    code, why = refused(environment, RIDGELINE_HOST="0.0.0.0")
+    assert code == 2
+    assert "RIDGELINE_ALLOW_OPEN" in why
+
+
+def test_a_setting_that_cannot_be_is_named(environment: dict[str, str]) -> None:
+    code, why = refused(environment, RIDGELINE_PORT="http")
+    assert code == 2
+    assert "RIDGELINE_PORT" in why
+
+
+def test_a_database_at_another_schema_is_refused_with_the_remedy(environment: dict[str, str], tmp_path: Path) -> None:
+    code, why = refused(environment, RIDGELINE_DATABASE_URL=f"sqlite:///{tmp_path}/empty.db")
+    assert code == 1
+    assert "contract.store migrate" in why
+
+
+def test_the_service_imports_neither_torch_nor_the_workers_rooms() -> None:
+    code = "import sys, service.app; print([m for m in sys.modules if m.split('.')[0] in {'torch', 'numpy', 'worker', 'safetensors'}])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout.strip() == "[]"

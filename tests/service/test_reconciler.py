@@ -1,0 +1,160 @@
+"""What the reconciler sets right, and what it does while the database is away."""
+
+import threading
+from pathlib import Path
+
+import pytest
+from sqlalchemy import text, update
+
+from contract.artifacts import LocalFolder
+from contract.job import JobState
+from contract.spec import JobSpec
+from contract.store import Store, checkpoints, jobs, tables
+from service.bell import Bell
+from service.reconciler import Reconciler
+
+LEASE = 60.0
+
+
+class Clock:
+    """A clock that a test moves."""
+
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+class Rig:
+    """A reconciler on a real store, whose clock and bell the test holds."""
+
+    def __init__(self, store: Store, artifacts: LocalFolder) -> None:
+        self.store, self.clock, self.rung, self.stopping = store, Clock(), [], threading.Event()
+        self.reconciler = Reconciler(
+            store, artifacts, self.rung.append, lease_seconds=LEASE, every_seconds=0.01, stopping=self.stopping, clock=self.clock
+        )
+
+    def submit(self) -> str:
+        return jobs.submit(self.store, "default", JobSpec.model_validate({"dataset": {"kind": "fake"}})).job.id
+
+    def change(self, job_id: str, **columns: object) -> None:
+        with self.store.write() as connection:
+            connection.execute(update(tables.jobs).where(tables.jobs.c.id == job_id).values(**columns))
+
+    def state(self, job_id: str) -> JobState:
+        return jobs.get(self.store, "default", job_id).state
+
+    def rename(self, table: str, name: str) -> None:
+        with self.store.write() as connection:
+            connection.execute(text(f"ALTER TABLE {table} RENAME TO {name}"))
+
+
+@pytest.fixture
+def rig(sqlite_store: Store, hands) -> Rig:
+    return Rig(sqlite_store, hands.artifacts)
+
+
+def test_a_job_whose_worker_fell_silent_waits_again(rig: Rig, hands) -> None:
+    job_id = rig.submit()
+    hands.lapse(hands.claim(job_id))
+    rig.reconciler.round()
+    assert rig.state(job_id) is JobState.QUEUED
+
+
+def test_a_job_that_nobody_took_in_time_fails(rig: Rig) -> None:
+    job_id = rig.submit()
+    rig.change(job_id, queue_deadline_at=1.0)
+    rig.reconciler.round()
+    assert rig.state(job_id) is JobState.FAILED
+
+
+def test_a_job_that_nobody_heard_of_is_rung_again_once(rig: Rig) -> None:
+    job_id = rig.submit()
+    rig.reconciler.round()
+    assert rig.rung == []
+    rig.change(job_id, next_ring_at=1.0)
+    rig.reconciler.round()
+    rig.reconciler.round()
+    assert rig.rung == [job_id]
+
+
+def test_checkpoints_that_are_not_kept_lose_their_bytes(rig: Rig, hands) -> None:
+    lease = hands.claim(rig.submit())
+    for epoch in range(1, 5):
+        hands.checkpoint(lease, epoch, float(epoch))
+    rig.reconciler.round()
+    assert {Path(found.key).parent.name for found in hands.artifacts.list()} == {"1", "3", "4"}
+    assert checkpoints.to_purge(rig.store) == []
+
+
+def test_after_an_outage_every_worker_is_given_a_whole_lease(rig: Rig, hands) -> None:
+    job_id = rig.submit()
+    hands.lapse(hands.claim(job_id))
+    rig.rename("jobs", "away")
+    rig.reconciler.round()
+    rig.rename("away", "jobs")
+    rig.clock.now += LEASE - 1
+    rig.reconciler.round()
+    assert rig.state(job_id) is JobState.RUNNING
+    rig.clock.now += 1
+    rig.reconciler.round()
+    assert rig.state(job_id) is JobState.QUEUED
+
+
+def test_a_deed_that_fails_hinders_no_other_and_is_told_once(rig: Rig, hands, caplog: pytest.LogCaptureFixture) -> None:
+    job_id = rig.submit()
+    rig.change(job_id, next_ring_at=1.0)
+    rig.rename("checkpoints", "away")
+    for _ in range(3):
+        rig.reconciler.round()
+    assert rig.rung == [job_id]
+    assert sum("it goes on trying" in record.getMessage() for record in caplog.records) == 1
+    rig.rename("away", "checkpoints")
+    rig.reconciler.round()
+    rig.rename("checkpoints", "away")
+    rig.reconciler.round()
+    assert sum("it goes on trying" in record.getMessage() for record in caplog.records) == 2
+
+
+def test_the_loop_ends_when_the_service_does(rig: Rig) -> None:
+    job_id = rig.submit()
+    rig.change(job_id, next_ring_at=1.0)
+    came = threading.Event()
+    rig.reconciler._ring = lambda _: came.set()
+    rig.reconciler.start()
+    assert came.wait(30)
+    rig.stopping.set()
+    rig.reconciler.join(30)
+    assert not rig.reconciler._thread.is_alive()
+
+
+def test_the_bell_goes_on_after_a_ring_that_failed() -> None:
+    heard: list[str] = []
+    both = threading.Event()
+
+    def pull(job_id: str) -> None:
+        heard.append(job_id)
+        if job_id == "first":
+            raise RuntimeError("no broker")
+        both.set()
+
+    bell = Bell(pull)
+    bell.start()
+    bell.ring("first")
+    bell.ring("second")
+    assert both.wait(30)
+    bell.stop()
+    assert heard == ["first", "second"]
+
+
+def test_ringing_returns_while_the_broker_hangs_and_more_wait_than_may(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("service.bell.MAX_WAITING", 2)
+    began, hang = threading.Event(), threading.Event()
+    bell = Bell(lambda _: (began.set(), hang.wait(30)))
+    bell.start()
+    bell.ring("hangs")
+    assert began.wait(30)
+    for index in range(9):
+        bell.ring(f"job {index}")
+    hang.set()
+    bell.stop()
