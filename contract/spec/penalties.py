@@ -10,30 +10,28 @@ On = Literal["weights", "all"] | Annotated[tuple[LayerName, ...], Field(min_leng
 RampEpochs = Annotated[float, Field(ge=0, le=10_000)]
 
 
-class L1(Spec):
+class _Penalty(Spec):
+    kind: str
+    lambda_: Annotated[Weight, Field(alias="lambda")]
+    """λ, the strength."""
+    on: On = "weights"
+    """`weights` (no biases, no norm parameters), `all` parameters, or the weights of the layers named."""
+    warmup_epochs: RampEpochs = 0.0
+    """λ rises linearly from 0 over so many epochs. Advisable for a proximal step with Adam, whose first steps have a huge metric."""
+
+
+class L1(_Penalty):
     """λ Σ|θ|. `proximal` soft-thresholds after each step in the optimizer's own metric and gives exact zeros; `subgradient`
     adds λ·sign(θ) to the gradient and gives none (Tibshirani, 1996; Yun, Lozano and Yang, ProxGen, NeurIPS 2021)."""
 
     kind: Literal["l1"] = "l1"
-    lambda_: Annotated[Weight, Field(alias="lambda")]
-    """λ, the strength."""
     apply: Literal["proximal", "subgradient"] = "proximal"
-    on: On = "weights"
-    """`weights` (no biases, no norm parameters), `all` parameters, or the weights of the layers named."""
-    warmup_epochs: RampEpochs = 0.0
-    """λ rises linearly from 0 over so many epochs. Advisable with Adam, whose first steps have a huge metric."""
 
 
-class L2(Spec):
+class L2(_Penalty):
     """(λ/2) ‖θ‖², coupled: λθ is added to the gradient before the optimizer's moments (torch's `weight_decay` on SGD and Adam)."""
 
     kind: Literal["l2"] = "l2"
-    lambda_: Annotated[Weight, Field(alias="lambda")]
-    """λ, the strength."""
-    on: On = "weights"
-    """`weights` (no biases, no norm parameters), `all` parameters, or the weights of the layers named."""
-    warmup_epochs: RampEpochs = 0.0
-    """λ rises linearly from 0 over so many epochs."""
 
 
 Penalty = Annotated[L1 | L2, Field(discriminator="kind")]
