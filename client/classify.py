@@ -9,13 +9,15 @@ import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
-import numpy as np
-from numpy.typing import NDArray
+# numpy comes with the `worker` extra; the rest of the client does without, so it is imported where it is used.
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
-Floats = NDArray[np.float32]
-Bytes = NDArray[np.uint8]
+    Floats = NDArray[np.float32]
+    Bytes = NDArray[np.uint8]
 
 CLASSES: Final = (
     "T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot",
@@ -24,8 +26,9 @@ CLASSES: Final = (
 _SHIPPED: Final = Path(__file__).resolve().parent.parent / "worker" / "training" / "data"
 
 
-def classify(checkpoint: Path, images_NHW: Bytes, source: str) -> tuple[NDArray[np.int64], Floats]:
+def classify(checkpoint: Path, images_NHW: "Bytes", source: str) -> "tuple[NDArray[np.int64], Floats]":
     """The class of each image and its probability, by the network in `checkpoint`. `source` is the job's `dataset.source`."""
+    import numpy as np
     from safetensors import safe_open
 
     with safe_open(checkpoint, framework="numpy") as file:
@@ -37,7 +40,7 @@ def classify(checkpoint: Path, images_NHW: Bytes, source: str) -> tuple[NDArray[
     return logits.argmax(axis=1), probabilities.max(axis=1)
 
 
-def forward(weights: dict[str, Floats], images_NCHW: Floats) -> Floats:
+def forward(weights: "dict[str, Floats]", images_NCHW: "Floats") -> "Floats":
     """The tutorial's network: conv - relu - pool - conv - relu - pool - fc - relu - fc. Gives logits [n, 10]."""
     values = _pool(_relu(_convolve(images_NCHW, weights["conv1.weight"], weights["conv1.bias"])))
     values = _pool(_relu(_convolve(values, weights["conv2.weight"], weights["conv2.bias"])))
@@ -45,7 +48,7 @@ def forward(weights: dict[str, Floats], images_NCHW: Floats) -> Floats:
     return values @ weights["fc2.weight"].T + weights["fc2.bias"]
 
 
-def test_images(source: str, count: int) -> tuple[Bytes, Bytes]:
+def test_images(source: str, count: int) -> "tuple[Bytes, Bytes]":
     """The first `count` test images [n, 28, 28] and their labels [n]."""
     return _read(source, "t10k-images-idx3-ubyte")[:count], _read(source, "t10k-labels-idx1-ubyte")[:count]
 
@@ -61,8 +64,10 @@ def folder(source: str) -> Path:
     return _SHIPPED / "fashion_mnist"
 
 
-def read_idx(path: Path) -> Bytes:
+def read_idx(path: Path) -> "Bytes":
     """The values of an IDX file of bytes, plain or gzip (LeCun's format: two zeros, type 8, rank, sizes, values)."""
+    import numpy as np
+
     content = path.read_bytes()
     content = gzip.decompress(content) if content[:2] == b"\x1f\x8b" else content
     if content[:3] != b"\0\0\x08":
@@ -82,24 +87,26 @@ def _moments(metadata: dict[str, Any], source: str) -> tuple[float, float]:
     return float(images.mean()), float(images.std())
 
 
-def _read(source: str, name: str) -> Bytes:
+def _read(source: str, name: str) -> "Bytes":
     plain = folder(source) / name
     return read_idx(plain if plain.exists() else plain.with_name(f"{name}.gz"))
 
 
-def _convolve(images_NCHW: Floats, weight_OIHW: Floats, bias: Floats) -> Floats:
+def _convolve(images_NCHW: "Floats", weight_OIHW: "Floats", bias: "Floats") -> "Floats":
     """A 3 x 3 convolution, padded by 1."""
+    import numpy as np
+
     padded = np.pad(images_NCHW, ((0, 0), (0, 0), (1, 1), (1, 1)))
     windows = np.lib.stride_tricks.sliding_window_view(padded, (3, 3), axis=(2, 3))  # [n, I, H, W, 3, 3]
     out = np.tensordot(windows, weight_OIHW, axes=((1, 4, 5), (1, 2, 3)))  # [n, H, W, O]
     return (out + bias).transpose(0, 3, 1, 2)
 
 
-def _pool(images_NCHW: Floats) -> Floats:
+def _pool(images_NCHW: "Floats") -> "Floats":
     n, channels, height, width = images_NCHW.shape
     pooled: Floats = images_NCHW.reshape(n, channels, height // 2, 2, width // 2, 2).max(axis=(3, 5))
     return pooled
 
 
-def _relu(values: Floats) -> Floats:
-    return np.maximum(values, np.float32(0))
+def _relu(values: "Floats") -> "Floats":
+    return values.clip(min=0)
