@@ -2,7 +2,6 @@
 
 import re
 import time
-from http import HTTPStatus
 from typing import Final
 
 import structlog
@@ -47,12 +46,7 @@ class Around:
             await send(message)
 
         try:
-            if "\0" in request.scope["path"]:
-                # No file system and no database takes a NUL; there is nothing under such a name.
-                missing = errors.reply(request, HTTPStatus.NOT_FOUND, "not_found", "no such page; /docs lists the routes")
-                await missing(request.scope, request.receive, noted)
-            else:
-                await self._app(request.scope, request.receive, noted)
+            await self._app(request.scope, request.receive, noted)
         except ClientDisconnect:
             log.info("client left", method=request.method, path=request.scope["path"])
         except Exception:

@@ -59,6 +59,12 @@ async def test_an_id_that_is_not_ours_is_a_404_on_every_route(standing: httpx.As
         assert is_problem(reply, status=404)
 
 
+@pytest.mark.parametrize("job_id", ["x", "%00", "é", "a" * 3000, UNKNOWN.upper(), UNKNOWN + "%0a"])
+async def test_an_id_of_no_form_of_ours_reaches_no_database_and_is_not_repeated(standing: httpx.AsyncClient, job_id: str) -> None:
+    reply = await standing.get(f"/v1/jobs/{job_id}")
+    assert reply.json()["detail"] == "there is no such job"
+
+
 @pytest.mark.parametrize("name", ["ckpt_" + "0" * 26, "worst", "%00", "best%00", "a" * 3000])
 @pytest.mark.parametrize("path", ["", "/files/model.safetensors", "/files/%00", "/files/..%2f..%2fetc"])
 async def test_a_checkpoint_that_is_not_there_is_a_404(standing: httpx.AsyncClient, standing_job: str, name: str, path: str) -> None:

@@ -53,6 +53,16 @@ async def test_a_stream_tells_the_whole_past_and_ends_after_the_last_event(clien
     assert said[-1]["data"]["data"]["to"] == "succeeded"
 
 
+async def test_a_long_past_is_told_to_its_end(client: httpx.AsyncClient, hands, job_id: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sse, "_BATCH", 2)
+    lease = hands.claim(job_id)
+    for epoch in range(1, 6):
+        hands.epoch(lease, epoch, **{"val.loss": 1.0})
+    hands.succeed(lease)
+    reply = await client.get(f"/v1/jobs/{job_id}/events", headers=STREAM)
+    assert durable(reply.text) == list(range(1, 9))
+
+
 @pytest.mark.parametrize("heard", range(6))
 async def test_a_stream_resumes_after_the_event_heard_last(client: httpx.AsyncClient, hands, job_id: str, heard: int) -> None:
     lease = hands.claim(job_id)

@@ -49,6 +49,7 @@ BODIES = {
     "a field twice": b'{"epochs": 1, "epochs": 2}',
     "a field twice below": b'{"model": {"kind": "linear", "kind": "mlp"}}',
     "a pointer's own letters": b'{"~/": 1, "a/b": 2}',
+    "a field of another script": '{"épochs": 1}'.encode(),
     "an empty field": b'{"": 1}',
     "many fields": json.dumps({f"f{i}": 1 for i in range(5000)}).encode(),
     "many faults": json.dumps({"penalties": [{"kind": "x"}] * 5000}).encode(),
