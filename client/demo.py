@@ -44,7 +44,8 @@ def run(
 
     console = Console(highlight=False)
     try:
-        stack = Stack(data_dir, port=port)
+        # A job is safe as soon as it is accepted; that its trainer is still loading torch shows as a few seconds in the queue.
+        stack = Stack(data_dir, port=port, worker_too=False)
         with ended_by_signals(stack), stack:
             _show(stack, console, epochs)
             if keep:

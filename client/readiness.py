@@ -12,22 +12,26 @@ DEATHS_TO_GIVE_UP: Final = 3
 _LOOK_SECONDS: Final = 0.1
 
 
-def wait(url: str, seconds: float, assert_alive: Callable[[], None], tails: Callable[[], str]) -> None:
-    """Return once a job would be taken and trained. Raises StackError with the cause and the `tails` of logs after
-    `seconds`, or what `assert_alive` raises.
+def wait(url: str, seconds: float, assert_alive: Callable[[], None], tails: Callable[[], str], *, worker_too: bool = True) -> None:
+    """Return once a job would be taken and trained; without `worker_too`, once one would be accepted and kept.
+
+    Raises StackError with the cause and the `tails` of logs after `seconds`, or what `assert_alive` raises.
     """
     deadline = time.monotonic() + seconds
     with Client(url, patience_seconds=0) as client:
-        while (missing := _missing(client)) is not None:
+        while (missing := _missing(client, worker_too=worker_too)) is not None:
             assert_alive()
             if time.monotonic() > deadline:
                 raise StackError(f"not ready after {seconds:g} s: {missing}{tails()}")
             time.sleep(_LOOK_SECONDS)
 
 
-def _missing(client: Client) -> str | None:
+def _missing(client: Client, *, worker_too: bool) -> str | None:
     """What still stands between now and a job that is trained; None when nothing does."""
     try:
+        if not worker_too:
+            client.version()
+            return None
         # The cheap question first: /readyz writes and flushes a file each time.
         # A busy one counts: after a restart the first worker up begins at once with what waited.
         if not any(worker["state"] in {"idle", "busy"} and worker["is_fresh"] for worker in client.workers()):

@@ -42,14 +42,15 @@ class Stack:
 
     def __init__(
         self, data_dir: Path, *, host: str = "127.0.0.1", port: int = 8000, workers: int = 1, device: str | None = None,
-        ready_seconds: float = 120.0, say: Callable[[str], None] = tell,
+        ready_seconds: float = 120.0, worker_too: bool = True, say: Callable[[str], None] = tell,
         commands: Mapping[str, Sequence[str]] = COMMANDS,
     ) -> None:  # fmt: skip
-        """Starts nothing yet. `port` 0 takes a free one. Raises StackError for what cannot work, with the remedy."""
+        """Starts nothing yet. Without `worker_too`, `start` waits only until a job would be accepted: its worker warms up meanwhile. `port` 0 takes a free one. Raises StackError for what cannot work, with the remedy."""
         addresses.assert_allowed(host)
         self.data_dir = data_dir.resolve()
         self.host, self.port = host, port
         self.ready_seconds = ready_seconds
+        self._worker_too = worker_too
         self.say = say
         self.is_stopping = False
         self._workers, self._device = workers, device
@@ -75,7 +76,7 @@ class Stack:
             self._parts = self._plan()
             self._keeper = threading.Thread(target=self._keep, args=(in_order,), name="ridgeline-keeper", daemon=True)
             self._keeper.start()
-            readiness.wait(self.url, self.ready_seconds, self._assert_alive, self._tails)
+            readiness.wait(self.url, self.ready_seconds, self._assert_alive, self._tails, worker_too=self._worker_too)
         except BaseException:
             self.stop()
             raise

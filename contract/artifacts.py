@@ -1,5 +1,6 @@
 """Bytes under a key: where checkpoints live once they are whole."""
 
+import contextlib
 import hashlib
 import os
 import re
@@ -72,7 +73,8 @@ class LocalFolder:
         except OSError as error:
             raise _unavailable(error) from error
         finally:
-            part.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                part.unlink(missing_ok=True)
 
     def read(self, key: str, start: int = 0, end: int | None = None) -> Iterator[bytes]:
         try:
@@ -94,8 +96,12 @@ class LocalFolder:
 
     def list(self, prefix: str = "") -> Iterator[Artifact]:
         root = self._place(prefix) if prefix else self.folder
-        for path in sorted(root.rglob("*")):
-            if path.is_file() and not path.name.startswith("."):
+        try:
+            found = [path for path in sorted(root.rglob("*")) if path.is_file()]
+        except OSError as error:
+            raise _unavailable(error) from error
+        for path in found:
+            if not path.name.startswith("."):
                 yield self.stat(path.relative_to(self.folder).as_posix())
 
     def delete(self, prefix: str) -> None:

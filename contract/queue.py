@@ -1,13 +1,12 @@
 """The doorbell: Celery carries a job's id to a free worker and nothing else. Losing a ring costs latency, never a job."""
 
 import logging
-from typing import Any, Final
-
-from celery import Celery
-from kombu.entity import Queue
-from kombu.exceptions import OperationalError
+from typing import TYPE_CHECKING, Any, Final
 
 from contract.errors import BrokerUnavailableError
+
+if TYPE_CHECKING:
+    from celery import Celery
 
 TRAIN: Final = "ridgeline.train"
 QUEUE: Final = "ridgeline"
@@ -19,9 +18,10 @@ SETTINGS: Final[dict[str, Any]] = {
     # The result is a row. A result backend would be a second, weaker truth.
     "task_ignore_result": True,
     "result_backend": None,
-    # One child a worker, started fresh: the trainer below it uses threads and CUDA, which do not survive a fork.
+    # One child a worker. It may be a fork, which starts a second sooner, because it never loads torch: threads and CUDA do not
+    # survive a fork, and live in the trainer, a fresh process below the child.
     "worker_pool": "prefork",
-    "worker_pool_start_method": "spawn",
+    "worker_pool_start_method": "fork",
     "worker_concurrency": 1,
     # A busy worker must not hoard the next ring while another worker is free.
     "worker_prefetch_multiplier": 1,
@@ -38,7 +38,6 @@ SETTINGS: Final[dict[str, Any]] = {
     "worker_cancel_long_running_tasks_on_connection_loss": False,
     # A typo in a queue's name should fail, not create a queue that nobody hears.
     "task_default_queue": QUEUE,
-    "task_queues": [Queue(QUEUE)],  # type: ignore[no-untyped-call]
     "task_create_missing_queues": False,
     "worker_hijack_root_logger": False,
     "worker_redirect_stdouts": False,
@@ -59,15 +58,21 @@ SETTINGS: Final[dict[str, Any]] = {
 }
 
 
-def app(redis_url: str) -> Celery:
+def app(redis_url: str) -> "Celery":
     """The Celery app on this broker. Connects to nothing yet."""
+    # Here, as in the functions below: whoever only reads this module need not wait for Celery.
+    from celery import Celery
+    from kombu.entity import Queue
+
     made = Celery("ridgeline", broker=redis_url, set_as_current=False)
-    made.conf.update(SETTINGS)
+    made.conf.update(SETTINGS, task_queues=[Queue(QUEUE)])  # type: ignore[no-untyped-call]
     return made
 
 
-def ring(celery: Celery, job_id: str) -> bool:
+def ring(celery: "Celery", job_id: str) -> bool:
     """Tell some free worker that the job waits. False, and a line in the log, when the broker is not to be had."""
+    from kombu.exceptions import OperationalError
+
     try:
         celery.send_task(TRAIN, args=[job_id], queue=QUEUE)
     except (OperationalError, OSError) as error:
@@ -76,8 +81,10 @@ def ring(celery: Celery, job_id: str) -> bool:
     return True
 
 
-def ping(celery: Celery) -> None:
+def ping(celery: "Celery") -> None:
     """Raises BrokerUnavailableError, with the cause, unless the broker answers within a second or so."""
+    from kombu.exceptions import OperationalError
+
     try:
         with celery.connection_for_write(connect_timeout=1) as connection:
             connection.ensure_connection(max_retries=1, interval_start=0, timeout=2)

@@ -12,7 +12,7 @@ from contract.errors import ConfigurationError, OperatorError
 from contract.settings import Settings
 from contract.store import Store, schema
 from service import logs
-from service.app import app
+from service.app import create_app
 
 GRACE_SECONDS = 2
 """How long replies under way may take once the process is asked to end."""
@@ -22,6 +22,7 @@ class Server(uvicorn.Server):
     """uvicorn, with two words more: where it listens, and to the streams that it is about to stop."""
 
     def __init__(self, settings: Settings, listener: socket.socket) -> None:
+        app = create_app(settings)
         super().__init__(
             uvicorn.Config(
                 app,

@@ -9,9 +9,6 @@ from fastapi_offline import FastAPIOffline
 
 from contract import settings as environment
 from contract.settings import Settings
-from service import errors, openapi, state
-from service.middleware import Around
-from service.routes import capabilities, checkpoints, events, health, jobs, metrics, results
 
 _DESCRIPTION = """Post a job spec; get a trained network, its metrics and its checkpoints.
 
@@ -22,6 +19,11 @@ Every error is a Problem (RFC 9457) that tells everything that is wrong at once.
 
 def create_app(settings: Settings | None = None) -> FastAPI:
     """The application; without settings those of the environment, read when it starts. Nothing is opened before that."""
+    # Routes and their models are built here rather than when this module is imported: it takes as long as importing FastAPI does.
+    from service import errors, openapi
+    from service.middleware import Around
+    from service.routes import capabilities, checkpoints, events, health, jobs, metrics, results
+
     app: FastAPI = FastAPIOffline(
         title="Ridgeline",
         version="v1",
@@ -45,8 +47,15 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
+    from service import state
+
     with state.opened(app.state.settings or environment.current(), app.state.stopping) as app.state.held:
         yield
 
 
-app = create_app()
+def __getattr__(name: str) -> FastAPI:
+    """`service.app:app`, as uvicorn and gunicorn name it: the application with the environment's settings, made when asked for."""
+    if name != "app":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    app = globals()["app"] = create_app()
+    return app

@@ -5,8 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
-
-from celery import Celery
+from typing import TYPE_CHECKING
 
 from contract import queue
 from contract.artifacts import Artifacts, LocalFolder
@@ -14,6 +13,9 @@ from contract.settings import Settings
 from contract.store import Store
 from service.bell import Bell
 from service.reconciler import Reconciler
+
+if TYPE_CHECKING:
+    from celery import Celery
 
 _STOP_SECONDS = 1.0
 
@@ -25,7 +27,7 @@ class State:
     settings: Settings
     store: Store
     artifacts: Artifacts
-    celery: Celery
+    celery: "Celery"
     bell: Bell
     stopping: threading.Event
     """Set when the process is asked to end: streams and loops look at it."""

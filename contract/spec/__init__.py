@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from contract.spec import datasets, limits, losses, models, optimizers, penalties, schedules
-from contract.spec.base import Seed, Spec, Text
+from contract.spec.base import Count, Seed, Spec, Text
 from contract.spec.datasets import Dataset
 from contract.spec.limits import Checkpoints, EarlyStopping, Limits
 from contract.spec.losses import Loss
@@ -48,7 +48,7 @@ class JobSpec(Spec):
     """Added once a step to the mean data loss; each is reported apart."""
     epochs: Annotated[int, Field(ge=1, le=10_000)] = 10
     """Passes over the training rows."""
-    batch_size: Annotated[int | Literal["full"], Field(default_factory=_batch_size, union_mode="left_to_right")]
+    batch_size: Annotated[Count | Literal["full"], Field(default_factory=_batch_size, union_mode="left_to_right")]
     """Rows a step, 64 unless the optimizer is `gd`; `full` takes the gradient over the whole training set, accumulated."""
     seed: Seed = 0
     """Decides the split, the initial weights, the order of the rows and dropout: the same seed gives the same run."""

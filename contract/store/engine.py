@@ -6,7 +6,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from sqlalchemy import Connection, Engine, create_engine, event, make_url, text
-from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import ArgumentError, DatabaseError, DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from contract.errors import ConfigurationError, StoreUnavailableError
@@ -16,6 +17,7 @@ from contract.errors import ConfigurationError, StoreUnavailableError
 WAL_IS_SAFE = sqlite3.sqlite_version_info >= (3, 51, 3)
 BUSY_SECONDS = 30
 _WRITES = "ridgeline_writes"
+_ADDRESSES = "use sqlite:///FILE or postgresql+psycopg://USER:PASSWORD@HOST/NAME"
 
 
 class Store:
@@ -23,7 +25,10 @@ class Store:
 
     def __init__(self, url: str) -> None:
         """Connects to nothing yet. Raises ConfigurationError for an address we do not speak."""
-        parsed = make_url(url)
+        try:
+            parsed = make_url(url)
+        except ArgumentError:
+            raise ConfigurationError(f"RIDGELINE_DATABASE_URL is no address; {_ADDRESSES}") from None
         backend = parsed.get_backend_name()
         if backend not in {"sqlite", "postgresql"}:
             raise ConfigurationError(
@@ -107,7 +112,11 @@ def _told() -> Iterator[None]:
         yield
     except (OperationalError, InterfaceError) as error:
         raise StoreUnavailableError(f"the database does not answer: {_cause(error)}") from error
+    except PoolTimeoutError as error:
+        raise StoreUnavailableError("every connection to the database is in use; try again") from error
     except DBAPIError as error:
+        if type(error) is DatabaseError and "not a database" in str(error.orig):
+            raise StoreUnavailableError(f"the database cannot be read: {_cause(error)}") from error
         if error.connection_invalidated:
             raise StoreUnavailableError(f"the database closed the connection: {_cause(error)}") from error
         raise

@@ -5,7 +5,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import and_, func, or_, select
+from sqlalchemy import func, select
 from sqlalchemy.exc import IntegrityError
 
 from contract import ids, lifecycle
@@ -80,14 +80,15 @@ def cancel(store: Store, tenant: str, job_id: str) -> tuple[Job, bool]:
     return after, after is not before
 
 
-def place(store: Store, job: Job) -> Place | None:
-    """Where a queued job stands among all queued ones; None for any other job."""
-    if job.state is not JobState.QUEUED:
-        return None
-    sooner = or_(jobs.c.priority > job.priority, and_(jobs.c.priority == job.priority, jobs.c.id < job.id))
+def places(store: Store, found: Sequence[Job]) -> dict[str, Place]:
+    """Where each of these jobs that is queued stands among all queued ones."""
+    if not any(job.state is JobState.QUEUED for job in found):
+        return {}
+    order = func.row_number().over(order_by=(jobs.c.priority.desc(), jobs.c.id)).label("position")
+    ranked = select(jobs.c.id, order).where(jobs.c.state == JobState.QUEUED.value).subquery()
     with store.read() as connection:
-        ahead = connection.execute(select(func.count()).where(jobs.c.state == JobState.QUEUED.value, sooner)).scalar_one()
-    return Place(ahead + 1, ahead)
+        rows_found = connection.execute(select(ranked).where(ranked.c.id.in_([job.id for job in found]))).all()
+    return {row.id: Place(row.position, row.position - 1) for row in rows_found}
 
 
 def transitions(store: Store, job_ids: Sequence[str]) -> dict[str, list[rows.Event]]:

@@ -116,7 +116,8 @@ def cancel(job_id: deps.JobId, response: Response, store: deps.Store, tenant: de
 
 def _shown(store: Store, found: Sequence[Job]) -> list[shapes.Job]:
     moves = jobs.transitions(store, [job.id for job in found])
-    return [views.job(job, jobs.place(store, job), moves[job.id]) for job in found]
+    places = jobs.places(store, found)
+    return [views.job(job, places.get(job.id), moves[job.id]) for job in found]
 
 
 def _key(given: str | None) -> str | None:

@@ -14,7 +14,7 @@ def main() -> None:
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     # How long libgomp's threads spin before they sleep, read when torch is loaded. Its own 300,000 turns burn the time slice that
     # the other thread waits for as soon as the cores are shared: 250 to 650 samples a second in place of 1,200 beside other work.
-    os.environ.setdefault("GOMP_SPINCOUNT", "1000")
+    os.environ.setdefault("GOMP_SPINCOUNT", "10000")
     from worker.training import wire
 
     voice, inbox = wire.Voice(), wire.listen()
