@@ -26,6 +26,8 @@ def follow(client: Client, job_id: str, console: "Console") -> Json:
 
 def follow_as_json(client: Client, job_id: str) -> Json:
     """Print each event as a line of JSON as it comes, then the job as it ended, which is returned."""
+    # A server that was never there is told of soon; one that goes away later is waited for much longer.
+    client.job(job_id)
     for event in client.events(job_id):
         print(json.dumps(event), flush=True)
     job = client.job(job_id)
