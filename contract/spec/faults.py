@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from typing import Annotated, Any, get_args, get_origin
 
@@ -31,7 +31,12 @@ def of(error: ValidationError, given: object, root: type[BaseModel]) -> list[Fau
     """
     found: dict[tuple[Path, str], Fault] = {}
     for fault in _faults(error.errors(include_url=False), given, root):
-        found.setdefault((fault.path, fault.code), fault)
+        number = next((key for key in found if key[0] == fault.path), None)
+        if fault.code == "literal_error" and number:
+            # A number or a word, as in batch_size: two errors of pydantic's, one fault of the user's.
+            found[number] = replace(found[number], message=f"{found[number].message}, or {fault.message.removeprefix('should be ')}")
+        else:
+            found.setdefault((fault.path, fault.code), fault)
     return list(found.values())
 
 
@@ -60,6 +65,8 @@ def _faults(errors: Sequence[Any], given: object, root: type[BaseModel]) -> Iter
                 yield Fault((*path, "kind"), "missing", 'say which kind, as in {"kind": …}')
             case "missing":
                 yield Fault(path, "missing", "this field is required")
+            case "literal_error":
+                yield Fault(path, "literal_error", str(error["msg"]).replace("Input should", "should"))
             case kind:
                 yield Fault(path, kind, _told(error))
 

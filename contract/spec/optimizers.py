@@ -21,7 +21,7 @@ class SGD(Spec):
     """torch.optim.SGD: stochastic gradient descent, with heavy-ball or Nesterov momentum on demand."""
 
     kind: Literal["sgd"] = "sgd"
-    lr: Rate = 1e-2
+    lr: Rate = 1e-3
     momentum: Beta = 0.0
     dampening: Beta = 0.0
     nesterov: bool = False

@@ -1,0 +1,65 @@
+"""A spec that is wrong is told whole: every fault, where it is, and what would be right."""
+
+import json
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from contract.spec import JobSpec, faults
+
+
+def told(document: object) -> dict[str, tuple[str, str]]:
+    """Code and message of each fault, by pointer."""
+    with pytest.raises(ValidationError) as refused:
+        JobSpec.model_validate(document)
+    return {fault.pointer: (fault.code, fault.message) for fault in faults.of(refused.value, document, JobSpec)}
+
+
+@pytest.mark.parametrize(
+    ("document", "pointer", "code", "words"),
+    [
+        ({"penalties": [{"kind": "l2", "lamda": 1}]}, "/penalties/0/lamda", "unknown_field", "did you mean 'lambda'?"),
+        ({"penalties": [{"kind": "l2"}]}, "/penalties/0/lambda", "missing", "required"),
+        ({"penalties": [{"kind": "l3", "lambda": 1}]}, "/penalties/0/kind", "unknown_kind", "l1, l2"),
+        ({"penalties": [{"lambda": 1}]}, "/penalties/0/kind", "missing", "which kind"),
+        ({"optimizer": {"kind": "adamW"}}, "/optimizer/kind", "unknown_kind", "did you mean 'adamw'?"),
+        ({"optimizer": {"kind": "sgd", "learning_rate": 1}}, "/optimizer/learning_rate", "unknown_field", "lr"),
+        ({"optimzer": {}}, "/optimzer", "unknown_field", "did you mean 'optimizer'?"),
+        ({"checkpoints": {"monitr": "val.loss"}}, "/checkpoints/monitr", "unknown_field", "did you mean 'monitor'?"),
+        ({"early_stopping": {"patiens": 1}}, "/early_stopping/patiens", "unknown_field", "did you mean 'patience'?"),
+        ({"epochs": 0}, "/epochs", "greater_than_equal", "got 0"),
+        ({"epochs": "10"}, "/epochs", "int_type", "got a string"),
+        ({"epochs": True}, "/epochs", "int_type", "got true"),
+        ({"batch_size": "ful"}, "/batch_size", "int_type", "got a string, or 'full'"),
+        ({"batch_size": 2_000_000}, "/batch_size", "less_than_equal", "1000000"),
+        ({"optimizer": {"kind": "adam", "lr": float("nan")}}, "/optimizer/lr", "finite_number", "finite"),
+        ({"optimizer": {"kind": "sgd", "nesterov": True}}, "/optimizer", "value_error", "set momentum"),
+        ({"model": {"kind": "cnn", "channels": [8, "x"]}}, "/model/channels/1", "int_type", "got a string"),
+        ({"metadata": {"a b": "x"}}, "/metadata/a b", "string_pattern_mismatch", "match"),
+        ({"name": "a\x00b"}, "/name", "string_pattern_mismatch", "match"),
+        ({"limits": None}, "/limits", "model_type", "an object, got null"),
+        ([], "", "model_type", "an object, got a list"),
+    ],
+    ids=lambda value: str(value)[:60],
+)
+def test_a_fault_is_told_where_it_is_and_with_what_would_be_right(document: Any, pointer: str, code: str, words: str) -> None:
+    found = told(document)
+    assert pointer in found
+    assert found[pointer][0] == code
+    assert words in found[pointer][1]
+
+
+def test_every_fault_of_a_document_is_told_at_once_and_a_default_that_depends_on_one_is_none() -> None:
+    document = {"optimizer": {"kind": "adamW"}, "penalties": [{"kind": "l2", "lamda": 1}], "epochs": 0, "model": {"kind": "mpl"}}
+    assert told(document).keys() == {"/optimizer/kind", "/penalties/0/lambda", "/penalties/0/lamda", "/epochs", "/model/kind"}
+
+
+def test_no_text_that_was_given_is_repeated() -> None:
+    secret = "hunter2-hunter2"
+    document = {"epochs": secret, "name": f"{secret}\x00", "optimizer": {"kind": secret}, "metadata": {"k": [secret]}, "batch_size": secret}
+    assert secret not in json.dumps(list(told(document).values()))
+
+
+def test_a_pointer_escapes_what_pointers_must() -> None:
+    assert faults.Fault(("metadata", "a/b~c"), "x", "y").pointer == "/metadata/a~1b~0c"

@@ -1,0 +1,124 @@
+"""What a spec means: its defaults, what cannot run, and that it speaks torch's names where torch has the thing."""
+
+import inspect
+from typing import Any, get_args
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import BaseModel
+
+from contract.spec import JobSpec, check, models, optimizers, plan
+from contract.spec.datasets import Builtin, Fake, Shape, held_out
+
+FASHION = Builtin().shape()
+FAMILIES = ["dataset", "model", "loss", "optimizer", "schedule"]
+
+
+def kinds(family: str) -> list[type[BaseModel]]:
+    """The classes of a family's union."""
+    annotation = JobSpec.model_fields[family].annotation
+    return list(get_args(annotation))
+
+
+def pointers(document: dict[str, Any]) -> dict[str, str]:
+    return {fault.pointer: fault.message for fault in check.faults(JobSpec.model_validate(document))}
+
+
+def test_the_minimal_spec_is_the_tutorials_whole_job() -> None:
+    spec = JobSpec.model_validate({"optimizer": {"kind": "adam"}, "penalties": [{"kind": "l2", "lambda": 5e-4}], "epochs": 10})
+    assert (spec.model.kind, spec.dataset.name, spec.loss.kind, spec.batch_size) == ("tutorial_cnn", "fashion_mnist", "cross_entropy", 64)
+    assert check.faults(spec) == []
+    assert plan.parameters(plan.layers(spec.model, FASHION)) == 421_642
+
+
+@pytest.mark.parametrize(("family", "kind"), [(family, kind) for family in FAMILIES for kind in kinds(family)], ids=str)
+def test_every_kind_is_a_job_by_its_name_alone_and_can_be_posted_back_as_it_is(family: str, kind: type[BaseModel]) -> None:
+    name = kind.model_fields["kind"].default
+    spec = JobSpec.model_validate({family: {"kind": name}})
+    filled = spec.model_dump(mode="json")
+    assert JobSpec.model_validate(filled) == spec
+    assert JobSpec.model_validate_json(spec.model_dump_json()) == spec
+    assert filled[family]["kind"] == name
+
+
+def test_gd_takes_the_whole_set_and_the_others_64_rows() -> None:
+    assert JobSpec.model_validate({"optimizer": {"kind": "gd"}}).batch_size == "full"
+    assert JobSpec.model_validate({"optimizer": {"kind": "sgd"}}).batch_size == 64
+
+
+def test_without_held_out_rows_the_training_loss_is_monitored() -> None:
+    spec = JobSpec.model_validate({"dataset": {"kind": "fake", "validation_fraction": 0}})
+    assert spec.checkpoints.monitor == "train.loss"
+    assert check.faults(spec) == []
+
+
+@pytest.mark.parametrize(("metric", "mode"), [("val.loss", "min"), ("val.accuracy", "max")])
+def test_a_metric_improves_as_its_name_says(metric: str, mode: str) -> None:
+    spec = JobSpec.model_validate({"checkpoints": {"monitor": metric}, "early_stopping": {"monitor": metric}})
+    assert spec.early_stopping is not None
+    assert (spec.checkpoints.mode, spec.early_stopping.mode) == (mode, mode)
+
+
+@pytest.mark.parametrize(
+    ("document", "pointer", "words"),
+    [
+        ({"model": {"kind": "cnn", "channels": [4] * 9}}, "/model/channels/4", "block 5 pools 1 x 1"),
+        ({"model": {"kind": "cnn", "kernel_size": 31, "padding": 0}}, "/model/channels/0", "smaller than kernel_size 31"),
+        ({"model": {"kind": "cnn", "kernel_size": 4}}, "/model/padding", "odd kernel_size"),
+        ({"model": {"kind": "mlp", "hidden": [16384, 16384]}}, "/model", "parameters"),
+        ({"dataset": {"kind": "fake", "height": 3, "width": 28}}, "/model/kind", "3 x 28 is too small"),
+        ({"dataset": {"kind": "fake", "targets": "real"}}, "/loss/kind", "use half_mse"),
+        ({"dataset": {"kind": "fake", "outputs": 1}}, "/dataset/outputs", "2 classes"),
+        ({"dataset": {"kind": "fake", "train_rows": 1_000_000, "height": 200}}, "/dataset", "fewer rows"),
+        ({"dataset": {"kind": "fake", "train_rows": 1}}, "/dataset/validation_fraction", "leaves none to train on"),
+        ({"dataset": {"kind": "fake", "validation_fraction": 0}, "checkpoints": {}}, "/checkpoints/monitor", "monitor train.loss"),
+        ({"optimizer": {"kind": "gd"}, "batch_size": 32}, "/batch_size", "use sgd"),
+        ({"schedule": {"kind": "cosine", "warmup_epochs": 11}}, "/schedule/warmup_epochs", "shorten it"),
+        ({"penalties": [{"kind": "l1", "lambda": 1, "on": ["conv9"]}]}, "/penalties/0/on/0", "conv1, conv2, fc1, fc2"),
+        ({"penalties": [{"kind": "l1", "lambda": 1}] * 2}, "/penalties/1", "add their lambdas"),
+        ({"optimizer": {"kind": "adam", "amsgrad": True}, "penalties": [{"kind": "l1", "lambda": 1}]}, "/penalties/0/apply", "amsgrad"),
+        (
+            {"dataset": {"kind": "fake", "targets": "real"}, "loss": {"kind": "half_mse"}, "checkpoints": {"monitor": "val.accuracy"}},
+            "/checkpoints/monitor",
+            "monitor a loss",
+        ),
+    ],
+    ids=lambda value: str(value)[:50],
+)
+def test_what_cannot_run_is_refused_with_its_place_and_a_remedy(document: dict[str, Any], pointer: str, words: str) -> None:
+    found = pointers(document)
+    assert pointer in found
+    assert words in found[pointer]
+
+
+def test_penalties_on_different_layers_may_both_be_proximal() -> None:
+    one, other = ({"kind": "l1", "lambda": 1, "on": [layer]} for layer in ("conv1", "fc1"))
+    assert pointers({"penalties": [one, other]}) == {}
+
+
+@pytest.mark.parametrize(
+    ("spec", "theirs"), [(optimizers.SGD, torch.optim.SGD), (optimizers.Adam, torch.optim.Adam), (optimizers.AdamW, torch.optim.AdamW)]
+)
+def test_an_optimizers_fields_are_torchs_arguments_with_torchs_defaults(spec: type[BaseModel], theirs: type) -> None:
+    signature = inspect.signature(theirs).parameters
+    for name, field in spec.model_fields.items():
+        if name != "kind":
+            assert field.default == signature[name].default, name
+
+
+@given(st.integers(1, 10_000), st.floats(0, 0.999))
+def test_asking_for_validation_rows_never_gives_none(rows: int, fraction: float) -> None:
+    assert (held_out(rows, fraction) == 0) == (fraction == 0)
+
+
+@pytest.mark.parametrize("kind", list(get_args(get_args(models.Model)[0])), ids=lambda cls: cls.__name__)
+def test_a_network_ends_in_as_many_outputs_as_the_data_has(kind: Any) -> None:
+    network = plan.layers(kind(), Shape(channels=3, height=12, width=10, outputs=7, targets="classes"))
+    assert network[-1].weight[0] == 7
+    assert len({layer.name for layer in network}) == len(network)
+
+
+def test_fake_data_says_its_own_shape() -> None:
+    assert Fake(channels=2, height=5, width=6, outputs=3).shape() == Shape(2, 5, 6, 3, "classes")

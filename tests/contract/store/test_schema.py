@@ -1,0 +1,65 @@
+"""A database is brought to the schema of the tables, whatever state it is in, on both kinds of database."""
+
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.runtime.migration import MigrationContext
+from sqlalchemy import text
+
+from contract.errors import ConfigurationError, StoreUnavailableError
+from contract.store import Store, schema
+from contract.store.tables import metadata
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def empty(request: pytest.FixtureRequest) -> Store:
+    return Store(request.getfixturevalue(f"{request.param}_url"))
+
+
+def test_the_migrations_make_the_tables_as_the_code_knows_them(store: Store) -> None:
+    with store.read() as connection:
+        assert compare_metadata(MigrationContext.configure(connection), metadata) == []
+
+
+def test_many_who_migrate_at_once_do_it_once(empty: Store) -> None:
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda _: schema.migrate(empty), range(4)))
+    schema.assert_current(empty)
+    empty.close()
+
+
+def test_a_database_at_another_schema_is_refused_with_the_remedy(empty: Store) -> None:
+    with pytest.raises(StoreUnavailableError, match="contract\\.store migrate"):
+        schema.assert_current(empty)
+    empty.close()
+
+
+def test_sqlite_waits_for_the_disk_and_for_other_writers(sqlite_store: Store) -> None:
+    with sqlite_store.read() as connection:
+        found = {name: connection.execute(text(f"PRAGMA {name}")).scalar_one() for name in ("synchronous", "busy_timeout", "foreign_keys")}
+    assert found == {"synchronous": 2, "busy_timeout": 30_000, "foreign_keys": 1}
+
+
+def test_a_transaction_that_fails_leaves_nothing(store: Store) -> None:
+    def broken() -> None:
+        with store.write() as connection:
+            connection.execute(text("DELETE FROM alembic_version"))
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        broken()
+    schema.assert_current(store)
+
+
+@pytest.mark.parametrize("url", ["mysql://x/y", "garbage", "sqlite://", "sqlite:///:memory:"])
+def test_an_address_that_cannot_be_is_refused_and_not_repeated(url: str) -> None:
+    with pytest.raises(ConfigurationError, match="sqlite:///"):
+        Store(url)
+
+
+def test_a_database_that_is_away_is_told_without_its_password() -> None:
+    store = Store("postgresql+psycopg://user:s3cret@127.0.0.1:1/none")
+    with pytest.raises(StoreUnavailableError) as refused, store.read():
+        pass
+    assert "s3cret" not in str(refused.value)

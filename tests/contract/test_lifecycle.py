@@ -1,0 +1,125 @@
+"""The pure rules of a job's life, each alone: which moves there are, and that no deed makes another."""
+
+import dataclasses
+from collections.abc import Callable
+
+import pytest
+
+from contract import lifecycle
+from contract.errors import LostLeaseError, StateConflictError
+from contract.events import RETRYABLE, FailureCode
+from contract.job import HELD, MOVES, TERMINAL, Job, JobState
+from contract.lifecycle import Failure, Report
+
+NOW = 1_000.0
+FAILURE = Failure(FailureCode.DIVERGED, "loss became nan", "try a lower lr")
+LIMITS = {"limits": {"max_runtime_seconds": 60, "max_queue_seconds": 600}}
+
+Deed = Callable[[Job], Job | None]
+DEEDS: dict[str, Deed] = {
+    "claim": lambda job: lifecycle.claim(job, "worker", NOW, 60),
+    "renew": lambda job: lifecycle.renew(job, job.fence, NOW, 60, Report(step=5)),
+    "checkpoint": lambda job: lifecycle.checkpoint(job, job.fence, NOW, "ckpt_1", None),
+    "succeed": lambda job: lifecycle.succeed(job, job.fence, NOW),
+    "fail": lambda job: lifecycle.fail(job, job.fence, NOW, FAILURE),
+    "finish_cancel": lambda job: lifecycle.finish_cancel(job, job.fence, NOW),
+    "cancel": lambda job: lifecycle.cancel(job, NOW),
+    "release": lambda job: lifecycle.release(job, job.fence, NOW, "shutdown"),
+    "crash": lambda job: lifecycle.crash(job, job.fence, NOW, "killed"),
+    "expire": lambda job: lifecycle.expire(job, NOW),
+    "time_out": lambda job: lifecycle.time_out(job, NOW),
+}
+
+
+def job(state: JobState, **changes: object) -> Job:
+    """A job in this state, as far gone as makes every deed possible that the state allows."""
+    held = {"owner": "worker", "lease_until": NOW - 1, "started_at": 1.0, "deadline_at": NOW - 1} if state in HELD else {}
+    ended = {"finished_at": 5.0} if state in TERMINAL else {}
+    base = Job(id="job_1", tenant="t", name=None, metadata={}, spec=LIMITS, spec_sha256="", state=state, queue_deadline_at=NOW - 1, fence=3)
+    return dataclasses.replace(base, **{**held, **ended, **changes})  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("state", JobState)
+@pytest.mark.parametrize("deed", DEEDS)
+def test_a_deed_makes_an_allowed_move_or_is_refused(state: JobState, deed: str) -> None:
+    before = job(state)
+    try:
+        after = DEEDS[deed](before)
+    except (StateConflictError, LostLeaseError):
+        return
+    if after is None or after is before:
+        return
+    assert after.state is before.state or after.state in MOVES[before.state]
+    assert after.version > before.version
+    assert (after.owner is None) == (after.state not in HELD)
+    assert (after.finished_at is not None) == (after.state in TERMINAL)
+    assert (after.error is not None) == (after.state is JobState.FAILED)
+
+
+@pytest.mark.parametrize("state", TERMINAL)
+@pytest.mark.parametrize("deed", DEEDS)
+def test_a_job_that_has_ended_never_changes(state: JobState, deed: str) -> None:
+    before = job(state)
+    try:
+        assert DEEDS[deed](before) in (None, before)
+    except (StateConflictError, LostLeaseError):
+        return
+
+
+@pytest.mark.parametrize("deed", ["renew", "checkpoint", "succeed", "fail", "finish_cancel", "release", "crash"])
+def test_a_stale_fence_has_no_say(deed: str) -> None:
+    current = job(JobState.RUNNING)
+    stale = dataclasses.replace(current, fence=current.fence - 1)
+    calls: dict[str, Callable[[], object]] = {
+        "renew": lambda: lifecycle.renew(current, stale.fence, NOW, 60, Report()),
+        "checkpoint": lambda: lifecycle.checkpoint(current, stale.fence, NOW, "c", None),
+        "succeed": lambda: lifecycle.succeed(current, stale.fence, NOW),
+        "fail": lambda: lifecycle.fail(current, stale.fence, NOW, FAILURE),
+        "finish_cancel": lambda: lifecycle.finish_cancel(current, stale.fence, NOW),
+        "release": lambda: lifecycle.release(current, stale.fence, NOW, "x"),
+        "crash": lambda: lifecycle.crash(current, stale.fence, NOW, "x"),
+    }
+    with pytest.raises(LostLeaseError):
+        calls[deed]()
+
+
+def test_a_claim_raises_the_fence_and_starts_the_clock_of_the_runtime_once() -> None:
+    first = lifecycle.claim(job(JobState.QUEUED), "a", NOW, 60)
+    assert first is not None
+    assert (first.fence, first.attempt, first.deadline_at) == (4, 1, NOW + 60)
+    again = lifecycle.release(first, 4, NOW + 5, "shutdown")
+    second = lifecycle.claim(again, "b", NOW + 10, 60)
+    assert second is not None
+    assert (second.fence, second.attempt, second.started_at, second.deadline_at) == (5, 2, NOW, NOW + 60)
+
+
+@pytest.mark.parametrize("changes", [{"available_at": NOW + 1}, {"cancel_requested_at": 1.0}], ids=str)
+def test_a_job_that_rests_or_is_to_be_cancelled_is_not_claimed(changes: dict[str, float]) -> None:
+    assert lifecycle.claim(job(JobState.QUEUED, **changes), "a", NOW, 60) is None
+
+
+def test_waits_after_crashes_grow_and_end_at_a_minute() -> None:
+    assert [lifecycle.backoff_seconds(n) for n in (1, 2, 3, 4, 20)] == [0.0, 2.0, 4.0, 8.0, 60.0]
+
+
+def test_a_cancel_that_is_not_obeyed_in_time_ends_the_job_without_its_owner() -> None:
+    running = job(JobState.RUNNING, lease_until=NOW + 1_000)
+    asked = lifecycle.cancel(running, NOW)
+    assert lifecycle.expire(asked, NOW + 1) is None
+    ended = lifecycle.expire(asked, NOW + lifecycle.CANCEL_SECONDS + 1)
+    assert ended is not None
+    assert (ended.state, ended.fence) == (JobState.CANCELLED, running.fence + 1)
+
+
+def test_a_queued_job_that_has_used_up_its_runtime_ends() -> None:
+    overdue = job(JobState.QUEUED, started_at=1.0, deadline_at=NOW - 1)
+    ended = lifecycle.time_out(overdue, NOW)
+    assert ended is not None
+    assert ended.error is not None
+    assert "max_runtime_seconds" in ended.error["message"]
+
+
+def test_only_failures_of_the_surroundings_are_worth_another_try() -> None:
+    assert {FailureCode.DISK_FULL, FailureCode.DEPENDENCY_DOWN} == RETRYABLE
+    assert Failure(FailureCode.DISK_FULL, "", "").as_json()["retryable"] is True
+    assert FAILURE.as_json()["retryable"] is False
