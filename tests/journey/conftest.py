@@ -30,11 +30,11 @@ LONG: Json = {**SMALL, "epochs": 2000}
 class Up:
     """A `ridgeline up` in a process of its own, and an HTTP client to it."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, **settings: str) -> None:
         self.folder = folder
         environment = {name: value for name, value in os.environ.items() if not name.startswith("RIDGELINE_")}
         # Two stacks may train at once here: on shared cores, threads that wait for one another cost more than they bring.
-        environment["RIDGELINE_TRAINER_THREADS"] = "1"
+        environment |= {"RIDGELINE_TRAINER_THREADS": "1", **settings}
         command = [sys.executable, "-m", "client", "up", "--port", "0", "--data-dir", str(folder)]
         log = folder.with_name(f"{folder.name}-up.log").open("ab")
         self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True, env=environment, cwd=ROOT)

@@ -5,6 +5,7 @@ import json
 import os
 import signal
 from collections.abc import Callable
+from pathlib import Path
 
 import httpx
 import pytest
@@ -154,3 +155,18 @@ def test_kill_9_of_up_leaves_nothing_running_and_the_next_up_goes_on(own_up: Cal
     assert (done["status"], done["attempt"]) == ("succeeded", 2)
     with httpx.Client() as client:
         assert client.get(f"{second.url}/healthz").status_code == 200
+
+
+def test_the_same_stack_runs_on_postgresql(postgresql_url: str, tmp_path: Path) -> None:
+    up = Up(tmp_path / "data", RIDGELINE_DATABASE_URL=postgresql_url)
+    try:
+        job = up.submit(LONG)
+        up.until(job["id"], lambda job: job["progress"]["epoch"] >= 1)
+        os.kill(up.trainer(), signal.SIGKILL)
+        up.until(job["id"], lambda job: job["attempt"] == 2 and job["status"] == "running")
+        assert up.http.post(f"/v1/jobs/{job['id']}/cancel").status_code == 202
+        assert up.ended(job["id"])["status"] == "cancelled"
+        assert up.ended(up.submit(SMALL)["id"])["status"] == "succeeded"
+        assert not (tmp_path / "data" / "ridgeline.db").exists()
+    finally:
+        assert up.stop() == 0
