@@ -1,8 +1,9 @@
 """What a checkpoint holds, and how a run comes back from it to the bit.
 
 `model.safetensors` is the network alone, in torch's names and plain contiguous layout, so that it loads with safetensors into
-the standard module. `trainer.safetensors` holds the optimizer's state and the sums of the epoch under way; `state.json` where the
-run stands. Batches, dropout and schedules are functions of seed and step and have no state. See `folder` for the files.
+the standard module; its metadata says how the pixels were standardised. `trainer.safetensors` holds the optimizer's state and
+the sums of the epoch under way; `state.json` where the run stands. Batches, dropout and schedules are functions of seed and step
+and have no state. See `folder` for the files.
 """
 
 import json
@@ -68,7 +69,7 @@ def write(run: Run, *, is_end: bool = False) -> events.CheckpointWritten:
 def save(run: Run, target: Path) -> tuple[events.File, ...]:
     """Writes the run as it stands into the new folder `target`; it appears there whole or not at all."""
     contents = {
-        "model.safetensors": safetensors.torch.save(_model(run)),
+        "model.safetensors": safetensors.torch.save(_model(run), metadata=_metadata(run)),
         "trainer.safetensors": safetensors.torch.save(_trainer(run)),
         "state.json": _state(run).model_dump_json(indent=1).encode(),
     }
@@ -119,6 +120,11 @@ _HINT = "Resume from an earlier checkpoint, or start the job anew."
 
 def _model(run: Run) -> dict[str, Tensor]:
     return {name: _plain(value) for name, value in (run.model.state_dict() | run.held_buffers).items()}
+
+
+def _metadata(run: Run) -> dict[str, str]:
+    """What the network needs to know of its inputs. One key: safetensors writes several in an order that varies."""
+    return {"normalization": json.dumps({"mean": run.data.mean.tolist(), "std": run.data.std.tolist()})}
 
 
 def _trainer(run: Run) -> dict[str, Tensor]:

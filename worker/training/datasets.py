@@ -23,6 +23,10 @@ class Data:
     """What a job sees of its data set."""
 
     lineage: events.Data
+    mean: Tensor
+    """Of each channel over the training rows, in [0, 255]: subtracted from every pixel."""
+    std: Tensor
+    """Of each channel over the training rows, in [0, 255]: divides every pixel."""
     train: Rows
     validation: Rows | None
     test: Rows
@@ -67,6 +71,8 @@ def prepare(raw: Raw, dataset: datasets.Dataset, *, seed: int, images_nhwc: bool
             validation_rows=held_out,
             test_rows=len(raw.test_images),
         ),
+        mean=mean,
+        std=std,
         train=rows(images, raw.train_targets[train]),
         validation=rows(raw.train_images[validation], raw.train_targets[validation]) if held_out else None,
         test=rows(raw.test_images, raw.test_targets),

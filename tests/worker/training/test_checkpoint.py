@@ -15,8 +15,9 @@ from torch import nn
 from contract import events
 from contract.events import FailureCode
 from tests.worker.training import jobs
-from worker.training import build, checkpoint, folder
+from worker.training import build, checkpoint, datasets, folder
 from worker.training.faults import ArtifactCorruptError
+from worker.training.fit import fit
 
 FILES = ["manifest.json", "model.safetensors", "state.json", "trainer.safetensors"]
 
@@ -83,6 +84,17 @@ def test_a_damaged_checkpoint_is_refused_whichever_file_it_is(tmp_path: Path, na
         jobs.run(tmp_path / "second", source)
 
     assert caught.value.code is FailureCode.ARTIFACT_CORRUPT
+
+
+def test_the_network_says_how_its_inputs_were_standardised(tmp_path: Path) -> None:
+    run = jobs.run(tmp_path)
+    list(fit(run))
+    with safetensors.safe_open(tmp_path / "step-00000009" / "model.safetensors", framework="pt") as file:
+        told = json.loads(file.metadata()["normalization"])
+    raw, _ = datasets.load(run.spec.dataset)
+    pixel = (raw.test_images[0, 0, 3, 4].double() - told["mean"][0]) / told["std"][0]
+    image, _ = run.data.test.take(torch.tensor([0]))
+    assert image.reshape(8, 8)[3, 4].item() == pytest.approx(pixel.item(), abs=1e-6)
 
 
 @pytest.mark.parametrize("missing", ["model.safetensors", "state.json", "trainer.safetensors"])
