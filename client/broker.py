@@ -1,5 +1,6 @@
 """Which broker the embedded stack uses, and where its socket lies."""
 
+import contextlib
 import hashlib
 import importlib.util
 import os
@@ -43,8 +44,9 @@ class Broker:
 
     def clear(self) -> None:
         """Remove the runtime folder once the server has ended."""
-        self.socket.unlink(missing_ok=True)
-        if self.socket.parent.is_dir():
+        # A folder that holds something strange stays: it is small, and the next start uses it again.
+        with contextlib.suppress(OSError):
+            self.socket.unlink(missing_ok=True)
             self.socket.parent.rmdir()
 
 

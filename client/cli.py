@@ -4,13 +4,14 @@ import json
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 from typer.core import TyperGroup
 
-from client.errors import ApiError, ClientError, ServerUnreachable, StackError
+from client.errors import AddressError, ApiError, ClientError, ServerUnreachable, StackError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -50,13 +51,36 @@ JobId = Annotated[str, typer.Argument(metavar="ID", help="The job's id, as submi
 DEFAULT_URL: Final = "http://127.0.0.1:8000"
 
 
+def _tell_version(asked: bool) -> None:
+    if asked:
+        from importlib.metadata import version
+
+        print(version("ridgeline"))
+        raise typer.Exit
+
+
+@app.callback()
+def main_options(
+    version: Annotated[bool, typer.Option("--version", callback=_tell_version, is_eager=True, help="Print the version.")] = False,
+) -> None:
+    """Train networks with penalties on a Ridgeline server."""
+
+
+class Device(StrEnum):
+    """Where workers train."""
+
+    AUTO = "auto"
+    CPU = "cpu"
+    CUDA = "cuda"
+
+
 @app.command()
 def up(
     host: Annotated[str, typer.Option(help="Address to listen on; beyond loopback it needs RIDGELINE_ALLOW_OPEN=true.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65_535, help="Port to listen on; 0 takes a free one.")] = 8000,
     data_dir: Annotated[Path, typer.Option(help="Where jobs, checkpoints and logs are kept.")] = Path("ridgeline-data"),
     workers: Annotated[int, typer.Option(min=1, max=64, help="How many jobs train at once.")] = 1,
-    device: Annotated[str | None, typer.Option(help="auto, cpu or cuda; RIDGELINE_DEVICE or auto by default.")] = None,
+    device: Annotated[Device | None, typer.Option(help="Where to train; RIDGELINE_DEVICE or auto by default.")] = None,
     *,
     as_json: AsJson = False,
 ) -> None:
@@ -212,11 +236,14 @@ def _print(document: "Json", shown: Any, *, as_json: bool) -> None:
 def _console() -> "Console":
     from rich.console import Console
 
-    return Console()
+    # A pipe has no width: what is cut or folded there is lost on the program that reads it.
+    return Console() if sys.stdout.isatty() else Console(width=500)
 
 
 def _code(error: ClientError) -> int:
     match error:
+        case AddressError():
+            return REFUSED
         case ServerUnreachable():
             return UNREACHABLE
         case ApiError():

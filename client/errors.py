@@ -16,6 +16,10 @@ class ServerUnreachable(ClientError):  # noqa: N818 - reads as what it is, at ev
         self.url = url
 
 
+class AddressError(ClientError):
+    """The address of the server is none: it needs to begin with http:// or https://."""
+
+
 class ApiError(ClientError):
     """The server answered and said no. `errors` holds one `{pointer, code, message}` for each thing wrong with the request."""
 

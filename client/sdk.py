@@ -47,7 +47,7 @@ class Client:
         return self._wire.json("GET", f"/v1/jobs/{job_id}")
 
     def jobs(self, **filters: Any) -> Iterator[Json]:
-        """Every job that passes the filters (`status`, `q`, …), page by page; `limit` is the size of a page."""
+        """Every job that passes the filters (`status`), page by page; `limit` is the size of a page."""
         return self._pages("/v1/jobs", filters)
 
     def cancel(self, job_id: str) -> Json:

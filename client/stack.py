@@ -76,6 +76,8 @@ class Stack:
             self._parts = self._plan()
             self._keeper = threading.Thread(target=self._keep, args=(in_order,), name="ridgeline-keeper", daemon=True)
             self._keeper.start()
+            if self._worker_too:
+                self.say("starting; the first job can be taken once torch is loaded, in some ten seconds")
             readiness.wait(self.url, self.ready_seconds, self._assert_alive, self._tails, worker_too=self._worker_too)
         except BaseException:
             self.stop()
@@ -153,11 +155,13 @@ class Stack:
         except BaseException as error:
             self._failure = error
         finally:
-            for group in self._parts:
-                self._stop_together(group)
-            if self._broker:
-                self._broker.clear()
-            self._ended.set()
+            try:
+                for group in self._parts:
+                    self._stop_together(group)
+                if self._broker:
+                    self._broker.clear()
+            finally:
+                self._ended.set()
 
     def _start_parts(self, in_order: bool) -> None:
         for part in self._every():

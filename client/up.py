@@ -33,7 +33,7 @@ def ended_by_signals(stack: Stack) -> Iterator[None]:
             stack.hasten()
             return
         asked = True
-        stack.say(f"{signal.Signals(number).name}: stopping, a running job first writes its checkpoint; again to stop at once")
+        stack.say(f"{signal.Signals(number).name}: stopping; a job that runs first writes its checkpoint. Again to stop at once")
         raise _Asked
 
     before = {number: signal.signal(number, hear) for number in _SIGNALS}

@@ -26,6 +26,8 @@ def job(shown: Json) -> "Table":
     if shown["name"]:
         table.add_row("name", shown["name"])
     table.add_row("status", " ".join(filter(None, [shown["status"], shown.get("status_reason")])))
+    if queue := shown.get("queue"):
+        table.add_row("queue", f"place {queue['position']}, {queue['jobs_ahead']} ahead")
     table.add_row("epoch", f"{progress['epoch']} of {progress['epochs']}")
     if shown["latest_metrics"]:
         table.add_row("metrics", terms(shown["latest_metrics"]))
@@ -45,9 +47,13 @@ def result(shown: Json) -> "Table":
     for name in ("train.loss", *(name for name in metrics if name.startswith("train.penalty."))):
         if name in metrics:
             table.add_row({"train.loss": "data loss"}.get(name, f"penalty {name.rpartition('.')[2]}"), number(metrics[name]))
+    if "train.objective" in metrics:
+        table.add_row("objective", number(metrics["train.objective"]))
     for split in ("val", "test"):
-        if f"{split}.accuracy" in metrics:
-            table.add_row(f"{split} accuracy", number(metrics[f"{split}.accuracy"]))
+        # Real targets have no accuracy; then the loss is what there is.
+        name = f"{split}.accuracy" if f"{split}.accuracy" in metrics else f"{split}.loss"
+        if name in metrics:
+            table.add_row(name.replace(".", " "), number(metrics[name]))
     table.add_row("exact zeros", "\n".join(f"{layer['name']} {layer['zeros']:,} of {layer['size']:,}" for layer in layers))
     table.add_row("data", lineage(shown["data"]))
     table.add_row("device", f"{machine['device']}, {machine['precision']}, {machine['threads']} threads")
@@ -67,7 +73,7 @@ def _table(*columns: str) -> "Table":
 
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for column in columns:
-        table.add_column(column, no_wrap=column == "id")
+        table.add_column(column, no_wrap=column in {"id", "status", "epoch"}, overflow="ellipsis")
     return table
 
 

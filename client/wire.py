@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import httpx
 
-from client.errors import ApiError, ServerUnreachable
+from client.errors import AddressError, ApiError, ServerUnreachable
 
 Json = dict[str, Any]
 
@@ -20,6 +20,8 @@ class Wire:
     """A connection pool to one server. Every request made through it is safe to repeat, so each is repeated when it fails."""
 
     def __init__(self, url: str, *, patience_seconds: float, sleep: Callable[[float], None] = time.sleep) -> None:
+        if not url.startswith(("http://", "https://")):
+            raise AddressError(f"'{url}' is no address of a server; it begins with http:// or https://, as in http://127.0.0.1:8000")
         self.url = url.rstrip("/")
         self.patience_seconds = patience_seconds
         self.sleep = sleep

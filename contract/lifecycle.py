@@ -14,7 +14,8 @@ from contract.job import MOVES, Job, JobState, Json
 CRASHES_WITHOUT_PROGRESS = 3
 """A job fails with `crash_loop` at this many trainer deaths without a new checkpoint between them."""
 RING_SECONDS = 5.0
-"""How long a queued job waits unclaimed before its bell is rung again."""
+"""How long a queued job waits unclaimed before its bell is rung again; twice as long each time, up to `LONGEST_RING_SECONDS`."""
+LONGEST_RING_SECONDS = 300.0
 CANCEL_SECONDS = 60.0
 """How long a cancel may take before the reconciler ends the job without its owner."""
 
@@ -176,7 +177,11 @@ def time_out(job: Job, now: float) -> Job | None:
         return _fail(
             job,
             now,
-            overdue("max_queue_seconds", job.spec["limits"]["max_queue_seconds"], "no worker took it; see /readyz and raise the limit"),
+            overdue(
+                "max_queue_seconds",
+                job.spec["limits"]["max_queue_seconds"],
+                f"no worker for device '{job.device}' took it: /v1/workers lists who there is; start one, or raise the limit",
+            ),
         )
     if job.deadline_at is not None and job.deadline_at <= now:
         return _fail(job, now, runtime_exceeded(job))
@@ -202,8 +207,10 @@ def is_due_to_ring(job: Job, now: float) -> bool:
 
 
 def rung(job: Job, now: float) -> Job:
-    """The job with its next ring put off."""
-    return replace(job, next_ring_at=now + RING_SECONDS, ring_seq=job.ring_seq + 1, version=job.version + 1)
+    """The job with its next ring put off. While every worker is busy nobody hears it, and rings must not pile up in the broker:
+    idle workers look at the table anyway."""
+    wait = min(LONGEST_RING_SECONDS, RING_SECONDS * 2.0 ** min(job.ring_seq, 16))
+    return replace(job, next_ring_at=now + wait, ring_seq=job.ring_seq + 1, version=job.version + 1)
 
 
 def backoff_seconds(crashes: int) -> float:

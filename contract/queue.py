@@ -74,7 +74,8 @@ def ring(celery: "Celery", job_id: str) -> bool:
     from kombu.exceptions import OperationalError
 
     try:
-        celery.send_task(TRAIN, args=[job_id], queue=QUEUE)
+        # An old ring says nothing that the table does not.
+        celery.send_task(TRAIN, args=[job_id], queue=QUEUE, expires=600)
     except (OperationalError, OSError) as error:
         logging.getLogger(__name__).warning("no ring for %s, workers will find it by polling: %s", job_id, error)
         return False
@@ -86,7 +87,8 @@ def ping(celery: "Celery") -> None:
     from kombu.exceptions import OperationalError
 
     try:
-        with celery.connection_for_write(connect_timeout=1) as connection:
+        options = {"socket_timeout": 1.0, "socket_connect_timeout": 1.0}
+        with celery.connection_for_write(connect_timeout=1, transport_options=options) as connection:
             connection.ensure_connection(max_retries=1, interval_start=0, timeout=2)
             connection.default_channel.client.ping()
     except (OperationalError, OSError) as error:

@@ -10,6 +10,8 @@ from service.errors import BodyTooLargeError, MalformedBodyError, UnsupportedMed
 MAX_BYTES: Final = 1 << 20
 MAX_DIGITS: Final = 64
 MAX_MEMBERS: Final = 256
+MAX_ITEMS: Final = 1024
+MAX_NAME: Final = 200
 
 
 async def _document(request: Request) -> Any:
@@ -29,7 +31,7 @@ def parse(body: bytes) -> Any:
     if not body.strip():
         raise MalformedBodyError("the body is empty; send a JSON object")
     try:
-        return json.loads(body.decode("utf-8"), object_pairs_hook=_object, parse_int=_integer)
+        return _bounded(json.loads(body.decode("utf-8"), object_pairs_hook=_object, parse_int=_integer))
     except UnicodeDecodeError as error:
         raise MalformedBodyError(f"the body is not UTF-8: byte {error.start} cannot be read; encode it as UTF-8") from None
     except json.JSONDecodeError as error:
@@ -58,11 +60,25 @@ def _too_large() -> BodyTooLargeError:
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(pairs) > MAX_MEMBERS:
         raise MalformedBodyError(f"an object in the body has {len(pairs)} members; {MAX_MEMBERS} at most")
+    if any(len(name) > MAX_NAME for name, _ in pairs):
+        raise MalformedBodyError(f"an object in the body has a name of more than {MAX_NAME} characters")
     found = dict(pairs)
     if len(found) < len(pairs):
         # Two readers may take different ones of the two: better none than the wrong one.
         raise MalformedBodyError("an object in the body has two members of the same name; keep one")
     return found
+
+
+def _bounded(document: Any) -> Any:
+    """The document, with no list longer than any spec may hold: each item would be checked, and told of, alone."""
+    waiting = [document]
+    while waiting:
+        here = waiting.pop()
+        if isinstance(here, list) and len(here) > MAX_ITEMS:
+            raise MalformedBodyError(f"a list in the body has {len(here)} items; {MAX_ITEMS} at most")
+        if isinstance(here, list | dict):
+            waiting.extend(here.values() if isinstance(here, dict) else here)
+    return document
 
 
 def _integer(digits: str) -> int:

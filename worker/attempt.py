@@ -9,6 +9,7 @@ from time import monotonic, sleep
 from typing import TypeVar
 
 import structlog
+from pydantic import ValidationError
 
 from contract import events, lifecycle
 from contract.artifacts import Artifacts
@@ -86,6 +87,9 @@ class Attempt:
         """The last word on the job: the trainer's, or ours where its checkpoint or its scratch folder cannot be had."""
         try:
             self._prepare()
+        except ValidationError as error:
+            message = f"the spec is not one of this version's: {error.error_count()} faults"
+            return _failed(FailureCode.SPEC_INVALID, message, "submit the job anew; /v1/jobs/validate tells what has changed")
         except ArtifactCorruptError as error:
             return _failed(FailureCode.ARTIFACT_CORRUPT, str(error), "submit the job anew, and check the disk of the artifact store")
         except (ArtifactsUnavailableError, OSError) as error:
@@ -116,6 +120,8 @@ class Attempt:
                 next_renewal = monotonic() + self._settings.renew_seconds
                 continue
             match event:
+                case events.Stopped() if self._stopping is None:
+                    log.warning("the trainer answered a stop that this attempt did not ask for", job=self.job.id)
                 case events.Finished() | events.Failed() | events.Stopped() | Died():
                     return event
                 case events.CheckpointWritten():
@@ -173,6 +179,8 @@ class Attempt:
             log.error("checkpoint not stored", job=self.job.id, step=written.step, cause=str(error))
             self._unstored = f"the checkpoint after step {written.step} could not be stored: {error}"
             self._stop(Stopping.UNSTORED, save=False)
+        else:
+            self._unstored = ""
 
     def _conclude(self, last: events.Event | Died) -> None:
         """Commit how the attempt ended."""
@@ -184,13 +192,13 @@ class Attempt:
             )
             self._news.told()
         match last:
-            case events.Finished() if self._stopping is not Stopping.UNSTORED:
+            case events.Finished() if not self._unstored:
                 self._succeed(last.result)
             case events.Failed() if last.code in RETRYABLE:
                 leases.release(self._store, self.lease, f"{last.message}; {last.hint}", RETRY_SECONDS)
             case events.Failed():
                 leases.fail(self._store, self.lease, Failure(last.code, last.message, last.hint))
-            case Died() if self._stopping is None:
+            case Died() if self._stopping is None and not self._draining.is_set():
                 log.error("trainer died", job=self.job.id, cause=last.cause, tail=last.tail)
                 leases.crash(self._store, self.lease, last.cause)
             case _:
@@ -199,7 +207,7 @@ class Attempt:
     def _succeed(self, result: events.Result) -> None:
         try:
             leases.succeed(self._store, self.lease, self._result(result))
-        except StateConflictError:
+        except StateConflictError:  # a cancel came between the last renewal and now
             leases.finish_cancel(self._store, self.lease)
 
     def _give_up(self) -> None:
@@ -209,9 +217,10 @@ class Attempt:
                 leases.fail(self._store, self.lease, lifecycle.runtime_exceeded(self.job))
             case Stopping.UNSTORED:
                 leases.release(self._store, self.lease, self._unstored, RETRY_SECONDS)
-            case Stopping.DRAINING:
+            case Stopping.DRAINING | None:
                 leases.release(self._store, self.lease, "its worker is shutting down")
             case _:
+                # Asked to cancel or to pause: the release of such a job is its end, or its rest.
                 leases.release(self._store, self.lease, "stopped on request")
 
     def _result(self, result: events.Result) -> Json:

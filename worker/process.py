@@ -36,7 +36,10 @@ class Trainer:
     """One trainer process. What it says comes out of `heard`; the last thing heard is always `Died`."""
 
     def __init__(self, settings: Settings, command: tuple[str, ...] = TRAINER) -> None:
-        """Starts the process and returns at once; it says TrainerReady when torch is imported."""
+        """Starts the process and returns at once; it says TrainerReady when torch is imported.
+
+        On Linux it dies with the *thread* that calls this, so that thread must live for as long as the trainer is wanted.
+        """
         self.heard: queue.SimpleQueue[events.Event | Died] = queue.SimpleQueue()
         self._tail: deque[str] = deque(maxlen=_TAIL_LINES)
         self._process = subprocess.Popen(
@@ -62,6 +65,8 @@ class Trainer:
 
     def tell(self, order: orders.Order) -> None:
         """Write an order to the trainer. One that is gone hears nothing; `Died` is in `heard` then."""
+        if isinstance(order, orders.Train):
+            self._tail.clear()  # what an earlier job left there explains nothing of this one's
         try:
             _stream(self._process.stdin).write(orders.to_line(order).encode() + b"\n")
             _stream(self._process.stdin).flush()

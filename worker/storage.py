@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from contract.artifacts import Artifacts
-from contract.errors import ArtifactCorruptError, NotFoundError
+from contract.errors import ArtifactCorruptError, ArtifactsUnavailableError, NotFoundError
 from contract.events import CheckpointWritten
 from contract.job import Job
 from contract.store.checkpoints import Checkpoint, Draft
@@ -29,14 +29,20 @@ def upload(artifacts: Artifacts, lease: Lease, scratch: Path, written: Checkpoin
 def fetch_newest(artifacts: Artifacts, job: Job, kept: Sequence[Checkpoint], scratch: Path) -> tuple[Path | None, list[str]]:
     """The folder of the newest checkpoint that is whole, and a sentence for each newer one that is not.
 
-    Returns None for a job that has no checkpoint yet. Raises ArtifactCorruptError where there are some and none is whole.
+    Returns None for a job that has no checkpoint yet. Raises ArtifactCorruptError where there are some and none is whole,
+    ArtifactsUnavailableError where none of them is even there.
     """
     broken: list[str] = []
+    missing = 0
     for checkpoint in sorted(kept, key=lambda one: one.seq, reverse=True):
         try:
             return _fetch(artifacts, checkpoint, scratch / f"resume-{checkpoint.seq}"), broken
         except (ArtifactCorruptError, NotFoundError) as error:
+            missing += isinstance(error, NotFoundError)
             broken.append(f"checkpoint {checkpoint.id} after step {checkpoint.step} cannot be used: {error}")
+    if broken and missing == len(broken):
+        # Bytes rot one by one; that all are gone at once means that the store is not where it was.
+        raise ArtifactsUnavailableError(f"none of the {missing} checkpoints of {job.id} is in the artifact store; is it mounted?")
     if broken:
         raise ArtifactCorruptError(f"no stored checkpoint of {job.id} is whole: {'; '.join(broken)}")
     return None, broken

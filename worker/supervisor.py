@@ -88,6 +88,10 @@ class Supervisor:
             log.info("attempt begins", job=job.id, attempt=job.attempt, fence=job.fence)
             try:
                 Attempt(job, self._trainer, self.store, self.artifacts, self.settings, self._draining).run()
+            except BaseException:
+                # Nobody knows any more what this trainer is at; what it still says must not be taken for the next job's.
+                self._trainer.kill()
+                raise
             finally:
                 self._job_id = None
 
@@ -102,7 +106,7 @@ class Supervisor:
         if not self._trainer.is_alive:
             self._trainer, self._device = Trainer(self.settings, self._trainer_command), ""
         began = monotonic()
-        while monotonic() - began < TRAINER_START_SECONDS and not self._gone.is_set():
+        while monotonic() - began < TRAINER_START_SECONDS and not self._draining.is_set():
             try:
                 said = self._trainer.heard.get(timeout=0.5)
             except queue.Empty:
@@ -121,9 +125,10 @@ class Supervisor:
 
     def _poll(self) -> None:
         wait = 0.0
-        while not self._draining.wait(wait):
+        # To the very end, also while draining: a trainer that this thread has started dies with the thread (see worker.process).
+        while not self._gone.wait(wait):
             wait = self.settings.poll_seconds
-            if self._at_work.acquire(blocking=False):
+            if not self._draining.is_set() and self._at_work.acquire(blocking=False):
                 try:
                     self._work()
                 except RidgelineError as error:

@@ -6,7 +6,7 @@ room's file of the same name. Only pydantic is needed to read or to check a spec
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from contract.spec import datasets, limits, losses, models, optimizers, penalties, schedules
 from contract.spec.base import Count, Seed, Spec, Text
@@ -32,6 +32,11 @@ def _checkpoints(fields: dict[str, Any]) -> Checkpoints:
     return Checkpoints(monitor="val.loss" if held_out else "train.loss")
 
 
+def _holds_out_nothing(given: dict[str, Any]) -> bool:
+    dataset = given.get("dataset")
+    return isinstance(dataset, dict) and dataset.get("validation_fraction") == 0
+
+
 class JobSpec(Spec):
     """A training job. `{"optimizer": {"kind": "adam"}, "penalties": [{"kind": "l2", "lambda": 5e-4}], "epochs": 10}` is a whole one."""
 
@@ -45,7 +50,8 @@ class JobSpec(Spec):
     optimizer: Optimizer = optimizers.Adam()
     schedule: Schedule = schedules.Constant()
     penalties: Annotated[tuple[Penalty, ...], Field(max_length=16, strict=False)] = ()
-    """Added once a step to the mean data loss; each is reported apart."""
+    """Added once a step to the mean data loss; each is reported apart. `train.objective` is the epoch's mean data loss plus the
+    penalties of the weights at its end."""
     epochs: Annotated[int, Field(ge=1, le=10_000)] = 10
     """Passes over the training rows."""
     batch_size: Annotated[Count | Literal["full"], Field(default_factory=_batch_size, union_mode="left_to_right")]
@@ -63,6 +69,15 @@ class JobSpec(Spec):
     """`auto` takes whichever device a free worker has."""
     priority: Annotated[int, Field(ge=-100, le=100)] = 0
     """A queued job of higher priority starts first."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _monitor_what_exists(cls, given: Any) -> Any:
+        """Without validation rows what is monitored by default is the training loss, also where other fields beside it are given."""
+        if not isinstance(given, dict) or not _holds_out_nothing(given):
+            return given
+        told = {name: given[name] for name in ("checkpoints", "early_stopping") if isinstance(given.get(name), dict)}
+        return given | {name: {"monitor": "train.loss", **fields} for name, fields in told.items()}
 
 
 __all__ = ["Device", "JobSpec", "Precision", "datasets", "limits", "losses", "models", "optimizers", "penalties", "schedules"]

@@ -30,6 +30,8 @@ Rate = Annotated[float, Field(gt=0, le=10)]
 Weight = Annotated[float, Field(ge=0, le=1e6)]
 """A penalty's strength λ."""
 Fraction = Annotated[float, Field(ge=0, lt=1)]
+HeldOut = Annotated[float, Field(ge=0, le=0.9)]
+"""A share of rows that leaves at least a tenth to train on."""
 Seed = Annotated[int, Field(ge=0, lt=2**63)]
 
 # No control characters: a NUL cannot be stored by PostgreSQL, and the others only ever hide something in a log.

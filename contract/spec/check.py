@@ -19,10 +19,11 @@ def faults(spec: JobSpec) -> list[Fault]:
 def _data(spec: JobSpec) -> Iterator[Fault]:
     data = spec.dataset
     if isinstance(data, Fake):
-        values = (data.train_rows + data.test_rows) * data.shape().features
+        rows = data.train_rows + data.test_rows + data.outputs  # a pattern for each class, or a map for each real target
+        values = rows * data.shape().features + (rows * data.outputs if data.targets == "real" else 0)
         if values > MAX_FAKE_VALUES:
             yield Fault(
-                ("dataset",), "too_large", f"{values:,} pixels of fake data; {MAX_FAKE_VALUES:,} at most: take fewer rows or smaller images"
+                ("dataset",), "too_large", f"{values:,} values of fake data; {MAX_FAKE_VALUES:,} at most: take fewer rows or smaller images"
             )
         held_out = datasets.held_out(data.train_rows, data.validation_fraction)
         if held_out >= data.train_rows:

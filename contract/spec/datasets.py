@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from contract.spec.base import Count, Fraction, Seed, Spec, Text
+from contract.spec.base import Count, HeldOut, Seed, Spec, Text
 
 Targets = Literal["classes", "real"]
 
@@ -32,7 +32,7 @@ class Builtin(Spec):
     kind: Literal["builtin"] = "builtin"
     name: Literal["fashion_mnist"] = "fashion_mnist"
     """Fashion-MNIST: 28 x 28 grey images of clothes in 10 classes (Xiao, Rasul, Vollgraf, 2017)."""
-    validation_fraction: Fraction = 0.1
+    validation_fraction: HeldOut = 0.1
     """Share of the training rows held out, drawn by the job's seed; 0 holds out none."""
 
     def shape(self) -> Shape:
@@ -57,7 +57,7 @@ class Fake(Spec):
     noise: Annotated[float, Field(ge=0, le=100)] = 1.0
     """Standard deviation of the pixel noise; the class patterns have standard deviation 1."""
     data_seed: Seed = 0
-    validation_fraction: Fraction = 0.1
+    validation_fraction: HeldOut = 0.1
     """Share of the training rows held out, drawn by the job's seed; 0 holds out none."""
 
     def shape(self) -> Shape:

@@ -13,6 +13,8 @@ from contract.store.engine import Store
 from contract.store.tables import metrics
 
 Scope = Literal["step", "epoch"]
+_PIECE = 1000
+"""Rows a statement: databases bound its variables, and after an outage there is much to tell."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,9 +49,10 @@ def record(connection: Connection, job_id: str, now: float, samples: Sequence[Sa
         {"job_id": job_id, "step": s.step, "scope": s.scope, "epoch": s.epoch, "at": now, "values": numbers.to_json(s.values)}
         for s in latest.values()
     ]
-    statement = dialect.insert(metrics).values(values)
-    replaced = {name: statement.excluded[name] for name in ("epoch", "at", "values")}
-    connection.execute(statement.on_conflict_do_update(index_elements=["job_id", "step", "scope"], set_=replaced))
+    for start in range(0, len(values), _PIECE):
+        statement = dialect.insert(metrics).values(values[start : start + _PIECE])
+        replaced = {name: statement.excluded[name] for name in ("epoch", "at", "values")}
+        connection.execute(statement.on_conflict_do_update(index_elements=["job_id", "step", "scope"], set_=replaced))
 
 
 def read(

@@ -179,6 +179,7 @@ def test_a_second_signal_ends_what_does_not_want_to_end(data_dir: Path) -> None:
     assert process.stdout.readline()
     until((data_dir / "stubborn").exists)
     process.send_signal(signal.SIGINT)
+    assert "starting" in process.stderr.readline()
     assert "SIGINT: stopping" in process.stderr.readline()
     process.send_signal(signal.SIGINT)
     process.communicate(timeout=PATIENCE_SECONDS)

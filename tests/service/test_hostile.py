@@ -6,6 +6,9 @@ from typing import Any
 import httpx
 import pytest
 
+from service.body import parse
+from service.errors import MalformedBodyError
+
 pytestmark = pytest.mark.anyio
 
 JSON = {"Content-Type": "application/json"}
@@ -162,3 +165,13 @@ async def test_a_host_that_is_none_does_not_break_an_error(standing: httpx.Async
     for path, status in (("/nope", 404), ("/healthz", 200), ("/", 307), ("/docs", 200)):
         reply = await standing.get(path, headers=[(b"Host", host)])
         assert reply.status_code == status
+
+
+@pytest.mark.parametrize(
+    "body",
+    [{"penalties": [1] * 2000}, {"model": {"kind": "mlp", "hidden": ["x"] * 2000}}, {"n" * 300: 1}],
+    ids=["list", "deep list", "name"],
+)
+def test_what_no_spec_can_hold_is_refused_before_each_piece_of_it_is_checked(body: dict[str, Any]) -> None:
+    with pytest.raises(MalformedBodyError):
+        parse(json.dumps(body).encode())

@@ -14,7 +14,9 @@ from pathlib import Path
 
 from contract import events
 from worker import orders
+from worker.training import lifeline
 
+lifeline.tie_to_parent()
 stop = threading.Event()
 incoming: list[orders.Order] = []
 arrived = threading.Event()

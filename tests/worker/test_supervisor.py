@@ -69,7 +69,8 @@ def test_a_job_is_trained_and_committed_with_its_history(supervisor: Supervisor,
     done = jobs.get(sqlite_store, TENANT, job.id)
     assert (done.state, done.epoch, done.step, done.attempt) == (JobState.SUCCEEDED, 2, 3, 1)
     assert done.data is not None
-    assert [event.type for event in jobs.events(sqlite_store, job.id) if event.type in {"epoch", "checkpoint"}].count("epoch") == 2
+    told = [event.type for event in jobs.events(sqlite_store, job.id)]
+    assert told == ["status", "status", "log", "epoch", "checkpoint", "epoch", "checkpoint", "status"]
     result = jobs.result(sqlite_store, job.id)
     assert result is not None
     assert result["metrics"]["train.loss"] == "NaN"
@@ -216,3 +217,87 @@ def test_the_trainer_is_told_no_address_and_no_password(supervisor: Supervisor) 
     assert b"RIDGELINE_PARENT_PID" in environment
     assert b"DATABASE_URL" not in environment
     assert b"REDIS_URL" not in environment
+
+
+def test_a_shutdown_after_a_crash_of_the_trainer_still_leaves_a_checkpoint(supervisor: Supervisor, sqlite_store: Store) -> None:
+    os.kill(supervisor.trainer_pid, signal.SIGKILL)
+    first = supervisor.trainer_pid
+    supervisor.start()
+    end = monotonic() + 10
+    while supervisor.trainer_pid == first and monotonic() < end:
+        sleep(0.01)  # the polling thread starts the new one
+    job = submit(sqlite_store, "epoch wait")
+    until(sqlite_store, job, lambda found: found.epoch == 1)
+    supervisor.close()
+    released = jobs.get(sqlite_store, TENANT, job.id)
+    assert (released.state, released.crash_count, released.release_count) == (JobState.QUEUED, 0, 1)
+    assert released.checkpoint_id is not None
+
+
+def test_a_replaced_trainer_outlives_the_drain_while_another_thread_uses_it(supervisor: Supervisor, sqlite_store: Store) -> None:
+    os.kill(supervisor.trainer_pid, signal.SIGKILL)
+    first = supervisor.trainer_pid
+    supervisor.start()
+    until_idle(sqlite_store)
+    assert supervisor.trainer_pid != first
+    supervisor.drain()
+    sleep(0.3)
+    os.kill(supervisor.trainer_pid, 0)
+    assert Path(f"/proc/{supervisor.trainer_pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+
+
+def test_a_job_whose_last_checkpoint_cannot_be_stored_does_not_succeed(
+    supervisor: Supervisor, sqlite_store: Store, settings: Settings
+) -> None:
+    settings.artifacts_folder.write_text("a file where the folder should be")
+    job = submit(sqlite_store, "epoch checkpoint")
+    supervisor.answer(job.id)
+    released = jobs.get(sqlite_store, TENANT, job.id)
+    assert (released.state, released.crash_count) == (JobState.QUEUED, 0)
+    assert "could not be stored" in (released.status_reason or "")
+    assert jobs.result(sqlite_store, job.id) is None
+
+
+def test_a_store_of_artifacts_that_is_not_there_costs_a_wait_and_no_job(
+    supervisor: Supervisor, sqlite_store: Store, settings: Settings
+) -> None:
+    supervisor.start()
+    job = submit(sqlite_store, "epoch checkpoint wait")
+    until(sqlite_store, job, lambda found: found.checkpoint_seq == 1)
+    settings.artifacts_folder.rename(settings.artifacts_folder.with_name("unmounted"))
+    os.kill(supervisor.trainer_pid, signal.SIGKILL)
+    waiting = until(sqlite_store, job, lambda found: found.attempt == 2 and found.state is JobState.QUEUED)
+    assert "is it mounted?" in (waiting.status_reason or "")
+
+
+def test_what_an_attempt_did_not_foresee_ends_its_trainer_with_it(
+    supervisor: Supervisor, sqlite_store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = submit(sqlite_store, "epoch wait")
+    trainer = supervisor.trainer_pid
+
+    def broken(*_: object) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr("worker.attempt.News.add", broken)
+    with pytest.raises(ZeroDivisionError):
+        supervisor.answer(job.id)
+    with pytest.raises(ProcessLookupError):
+        os.kill(trainer, 0)
+
+
+def test_a_spec_of_another_version_fails_and_says_so(supervisor: Supervisor, sqlite_store: Store) -> None:
+    job = submit(sqlite_store, "epoch")
+    with sqlite_store.write() as connection:
+        connection.execute(text("UPDATE jobs SET spec = json_set(spec, '$.model.kind', 'perceptron')"))
+    supervisor.answer(job.id)
+    done = jobs.get(sqlite_store, TENANT, job.id)
+    assert done.error is not None
+    assert done.error["code"] == "spec_invalid"
+
+
+def until_idle(store: Store) -> None:
+    end = monotonic() + 15
+    while [worker.state for worker in workers.listed(store)] != ["idle"]:
+        assert monotonic() < end
+        sleep(0.02)

@@ -32,11 +32,10 @@ def check_finite(run: Run, loss: Tensor, lr: float) -> None:
     # One number to wait for: a sum is finite only if every part is.
     if isfinite(float(torch.stack(norms).sum() + loss)):
         return
-    remedy = f"try lr below {lr:g}"
     if not isfinite(value := float(loss)):
-        raise DivergedError(f"loss became {value} at step {run.step + 1}; {remedy}", remedy)
+        raise DivergedError(f"loss became {value} at step {run.step + 1}", _remedy(run, lr))
     name, value = next((name, float(norm)) for name, norm in zip(gradients, norms, strict=True) if not isfinite(float(norm)))
-    raise DivergedError(f"the gradient of {name} became {value} at step {run.step + 1}; {remedy}", remedy)
+    raise DivergedError(f"the gradient of {name} became {value} at step {run.step + 1}", _remedy(run, lr))
 
 
 @torch.no_grad()
@@ -46,8 +45,13 @@ def check_weights(run: Run) -> None:
     if isfinite(float(torch.stack(norms).sum())):
         return
     name = next(name for name, norm in zip(run.named, norms, strict=True) if not isfinite(float(norm)))
-    remedy = f"try lr below {run.lr(run.step - 1):g}"
-    raise DivergedError(f"{name} is no longer finite after step {run.step}; {remedy}", remedy)
+    raise DivergedError(f"{name} is no longer finite after step {run.step}", _remedy(run, run.lr(run.step - 1)))
+
+
+def _remedy(run: Run, lr: float) -> str:
+    # A gradient step on (λ/2)‖θ‖² grows where lr·λ > 2, whatever the data says.
+    strong = max((penalty.lambda_ for penalty in run.spec.penalties), default=0.0)
+    return f"try lr {lr / 10:g} in place of {lr:g}" + (f", or λ well below {strong:g}" if strong * lr > 1 else "")
 
 
 def _forward(run: Run, images: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:

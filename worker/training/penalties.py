@@ -14,6 +14,9 @@ from torch import Tensor, optim
 from contract.spec import optimizers, penalties, plan
 from worker.training import optimizers as stepping
 
+# Below this a threshold moves no weight, and its reciprocal would overflow.
+_SMALLEST = 1e-200
+
 
 @dataclass(frozen=True)
 class Term:
@@ -59,7 +62,7 @@ def shrink(terms: Sequence[Term], step: int, lr: float, spec: optimizers.Optimiz
     """Applies the proximal penalties to the weights after an optimizer step, in that step's own metric."""
     for term in terms:
         strength = lr * term.strength(step)
-        if strength == 0:
+        if strength < _SMALLEST:
             continue
         match term.spec:
             case penalties.L1():

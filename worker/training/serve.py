@@ -67,7 +67,8 @@ class Trainer:
             run = build.run(order.spec, Path(order.scratch), Path(order.checkpoint) if order.checkpoint else None)
             self._drive(order, run)
         except Exception as error:  # whatever it is, the job fails with a reason and the process takes the next one
-            traceback.print_exc()
+            if not isinstance(error, TrainingError):
+                traceback.print_exc()
             self._voice.say(failed(error, run.step if run else 0))
         self._ended = order.job_id
         del run
@@ -103,6 +104,11 @@ def failed(error: Exception, step: int) -> events.Failed:
     match error:
         case TrainingError():
             return events.Failed(code=error.code, message=str(error), hint=error.hint, step=step)
+        case ValueError() if "more than 1 value per channel" in str(error):
+            message = f"the batch norm of step {step + 1} received a single value per channel, which has no spread to divide by"
+            return events.Failed(
+                code=FailureCode.SPEC_INVALID, message=message, hint="Take another batch_size, larger images, or norm none.", step=step
+            )
         case MemoryError() | torch.OutOfMemoryError():
             return _out_of_memory(step)
         # On the CPU torch says it with a RuntimeError of its allocator.

@@ -49,8 +49,11 @@ def test_gd_takes_the_whole_set_and_the_others_64_rows() -> None:
 
 
 def test_without_held_out_rows_the_training_loss_is_monitored() -> None:
-    spec = JobSpec.model_validate({"dataset": {"kind": "fake", "validation_fraction": 0}})
-    assert spec.checkpoints.monitor == "train.loss"
+    data = {"kind": "fake", "validation_fraction": 0}
+    assert JobSpec.model_validate({"dataset": data}).checkpoints.monitor == "train.loss"
+    spec = JobSpec.model_validate({"dataset": data, "checkpoints": {"keep_last": 1}, "early_stopping": {"patience": 2}})
+    assert spec.early_stopping is not None
+    assert (spec.checkpoints.monitor, spec.early_stopping.monitor) == ("train.loss", "train.loss")
     assert check.faults(spec) == []
 
 
@@ -73,7 +76,11 @@ def test_a_metric_improves_as_its_name_says(metric: str, mode: str) -> None:
         ({"dataset": {"kind": "fake", "outputs": 1}}, "/dataset/outputs", "2 classes"),
         ({"dataset": {"kind": "fake", "train_rows": 1_000_000, "height": 200}}, "/dataset", "fewer rows"),
         ({"dataset": {"kind": "fake", "train_rows": 1}}, "/dataset/validation_fraction", "leaves none to train on"),
-        ({"dataset": {"kind": "fake", "validation_fraction": 0}, "checkpoints": {}}, "/checkpoints/monitor", "monitor train.loss"),
+        (
+            {"dataset": {"kind": "fake", "validation_fraction": 0}, "checkpoints": {"monitor": "val.loss"}},
+            "/checkpoints/monitor",
+            "monitor train.loss",
+        ),
         ({"optimizer": {"kind": "gd"}, "batch_size": 32}, "/batch_size", "use sgd"),
         ({"schedule": {"kind": "cosine", "warmup_epochs": 11}}, "/schedule/warmup_epochs", "shorten it"),
         ({"penalties": [{"kind": "l1", "lambda": 1, "on": ["conv9"]}]}, "/penalties/0/on/0", "conv1, conv2, fc1, fc2"),

@@ -163,10 +163,10 @@ def test_a_diverging_job_ends_before_the_bad_step_and_names_it_with_a_remedy(tmp
     }
     run = jobs.run(tmp_path, model={"kind": "linear"}, checkpoints={"every_epochs": 200, "monitor": "train.loss", "mode": "max"}, **fields)
 
-    with pytest.raises(DivergedError, match=rf"at step {'[0-9]+'}; try lr below 10") as caught:
+    with pytest.raises(DivergedError, match=r"at step [0-9]+") as caught:
         jobs.said(run)
 
-    assert f"step {run.step + 1};" in str(caught.value)
+    assert str(caught.value).endswith(f"at step {run.step + 1}")
     assert "became inf" in str(caught.value) or "became nan" in str(caught.value)
     assert all(parameter.isfinite().all() for parameter in run.named.values())
 
@@ -251,3 +251,10 @@ def test_every_kind_builds_trains_saves_and_resumes(tmp_path: Path, fields: dict
     assert math.isfinite(whole.metrics["test.loss"])
     assert resumed.metrics["test.loss"] == whole.metrics["test.loss"]
     assert resumed.resumed_at_steps == (written.step,)
+
+
+def test_a_penalty_too_strong_for_its_step_is_named_in_the_remedy(tmp_path: Path) -> None:
+    run = jobs.run(tmp_path, optimizer={"kind": "sgd", "lr": 10.0}, penalties=[{"kind": "l2", "lambda": 1e6}], epochs=20)
+    with pytest.raises(DivergedError) as caught:
+        jobs.said(run)
+    assert caught.value.hint == "try lr 1 in place of 10, or λ well below 1e+06"

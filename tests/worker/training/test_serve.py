@@ -139,7 +139,7 @@ def test_a_failed_job_says_why_and_the_next_one_trains(trainer: Process, tmp_pat
     failed = trainer.hear_out()[-1]
 
     assert isinstance(failed, events.Failed)
-    assert (failed.code, failed.hint) == (FailureCode.DIVERGED, "try lr below 10")
+    assert (failed.code, failed.hint) == (FailureCode.DIVERGED, "try lr 1 in place of 10")
     assert f"at step {failed.step + 1}" in failed.message
     assert isinstance(trainer.hear_out()[-1], events.Finished)
 
