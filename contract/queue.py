@@ -39,8 +39,11 @@ SETTINGS: Final[dict[str, Any]] = {
     # A typo in a queue's name should fail, not create a queue that nobody hears.
     "task_default_queue": QUEUE,
     "task_create_missing_queues": False,
+    # Our own lines have a form of their own; Celery must neither reformat them nor call what is printed a warning.
     "worker_hijack_root_logger": False,
     "worker_redirect_stdouts": False,
+    # Nobody listens: what a worker does is in the workers table, which tells more than a ping that stays green on a worker
+    # that consumes nothing.
     "worker_send_task_events": False,
     "worker_enable_remote_control": False,
     "broker_transport_options": {

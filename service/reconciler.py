@@ -7,7 +7,7 @@ from collections.abc import Callable
 import structlog
 
 from contract.artifacts import Artifacts
-from contract.errors import StoreUnavailableError
+from contract.errors import OperatorError, StoreUnavailableError
 from contract.job import Job
 from contract.store import Store, checkpoints, sweep, workers
 
@@ -93,9 +93,16 @@ class Reconciler:
             self._ring(job.id)
 
     def _purge(self) -> None:
+        failed: OperatorError | None = None
         for checkpoint_id, prefix in checkpoints.to_purge(self._store):
-            self._artifacts.delete(prefix)
-            checkpoints.purged(self._store, checkpoint_id)
+            try:
+                self._artifacts.delete(prefix)
+            except OperatorError as error:
+                failed = error  # told at the end: one that cannot be removed must not keep the others
+            else:
+                checkpoints.purged(self._store, checkpoint_id)
+        if failed:
+            raise failed
 
     def _forget(self) -> None:
         if any(not worker.is_fresh for worker in workers.listed(self._store)):

@@ -99,7 +99,9 @@ class Attempt:
         return self._drive()
 
     def _prepare(self) -> None:
-        shutil.rmtree(self._scratch, ignore_errors=True)
+        # What attempts of this job left that were killed here: nobody owns it, and it is gigabytes for a large network.
+        for left in self._scratch.parent.glob(f"{self.job.id}-*"):
+            shutil.rmtree(left, ignore_errors=True)
         self._scratch.mkdir(parents=True)
         kept = self._steadily(lambda: checkpoints.listed(self._store, self.job))
         folder, broken = storage.fetch_newest(self._artifacts, self.job, kept, self._scratch)

@@ -7,6 +7,7 @@ import pytest
 from sqlalchemy import text, update
 
 from contract.artifacts import LocalFolder
+from contract.errors import ArtifactsUnavailableError
 from contract.job import JobState
 from contract.spec import JobSpec
 from contract.store import Store, checkpoints, jobs, tables
@@ -85,6 +86,23 @@ def test_checkpoints_that_are_not_kept_lose_their_bytes(rig: Rig, hands) -> None
     rig.reconciler.round()
     assert {Path(found.key).parent.name for found in hands.artifacts.list()} == {"1", "3", "4"}
     assert checkpoints.to_purge(rig.store) == []
+
+
+def test_bytes_that_cannot_be_removed_keep_no_others(rig: Rig, hands, monkeypatch: pytest.MonkeyPatch) -> None:
+    lease = hands.claim(rig.submit())
+    for epoch in range(1, 6):
+        hands.checkpoint(lease, epoch, float(epoch))
+    stuck = checkpoints.to_purge(rig.store)[0]
+    remove = LocalFolder.delete
+
+    def delete(place: LocalFolder, prefix: str) -> None:
+        if prefix == stuck[1]:
+            raise ArtifactsUnavailableError("read-only")
+        remove(place, prefix)
+
+    monkeypatch.setattr(LocalFolder, "delete", delete)
+    rig.reconciler.round()
+    assert checkpoints.to_purge(rig.store) == [stuck]
 
 
 def test_after_an_outage_every_worker_is_given_a_whole_lease(rig: Rig, hands) -> None:

@@ -87,6 +87,7 @@ def test_the_bytes_of_a_checkpoint_are_stored_and_the_scratch_folder_is_left_emp
     supervisor: Supervisor, sqlite_store: Store, settings: Settings
 ) -> None:
     job = submit(sqlite_store, "epoch checkpoint")
+    (settings.scratch_folder / f"{job.id}-0" / "left by a killed attempt").mkdir(parents=True)
     supervisor.answer(job.id)
     done = jobs.get(sqlite_store, TENANT, job.id)
     kept = checkpoints.get(sqlite_store, done, "last")
