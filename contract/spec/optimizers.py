@@ -10,14 +10,26 @@ Beta = Annotated[float, Field(ge=0, lt=1)]
 Epsilon = Annotated[float, Field(gt=0, le=1)]
 
 
-class GD(Spec):
+_AMSGRAD = "it is not offered under amsgrad; drop amsgrad or use apply 'subgradient'"
+
+
+class _Optimizer(Spec):
+    lr: Rate
+
+    @property
+    def no_metric(self) -> str | None:
+        """Why a proximal step cannot be taken in this optimizer's metric, and the remedy; None where it can."""
+        return None
+
+
+class GD(_Optimizer):
     """Gradient descent: one step an epoch, θ ← θ - lr·∇J(θ), with the gradient over the whole training set."""
 
     kind: Literal["gd"] = "gd"
     lr: Rate = 0.1
 
 
-class SGD(Spec):
+class SGD(_Optimizer):
     """torch.optim.SGD: stochastic gradient descent, with heavy-ball or Nesterov momentum on demand."""
 
     kind: Literal["sgd"] = "sgd"
@@ -33,7 +45,7 @@ class SGD(Spec):
         return self
 
 
-class MomentumEMA(Spec):
+class MomentumEMA(_Optimizer):
     """Momentum as an exponential moving average from zero: v ← βv + (1-β)∇J, θ ← θ - lr·v."""
 
     kind: Literal["momentum_ema"] = "momentum_ema"
@@ -41,7 +53,7 @@ class MomentumEMA(Spec):
     beta: Beta = 0.9
 
 
-class Adam(Spec):
+class Adam(_Optimizer):
     """torch.optim.Adam (Kingma and Ba, 2015)."""
 
     kind: Literal["adam"] = "adam"
@@ -50,8 +62,12 @@ class Adam(Spec):
     eps: Epsilon = 1e-8
     amsgrad: bool = False
 
+    @property
+    def no_metric(self) -> str | None:
+        return _AMSGRAD if self.amsgrad else None
 
-class AdamW(Spec):
+
+class AdamW(_Optimizer):
     """torch.optim.AdamW (Loshchilov and Hutter, 2019): Adam with a decay of its own, θ ← (1 - lr·weight_decay)·θ.
 
     The decay touches every parameter, biases too, as torch's does; it is no part of the objective.
@@ -63,6 +79,10 @@ class AdamW(Spec):
     eps: Epsilon = 1e-8
     weight_decay: Annotated[float, Field(ge=0, le=10)] = 1e-2
     amsgrad: bool = False
+
+    @property
+    def no_metric(self) -> str | None:
+        return _AMSGRAD if self.amsgrad else None
 
 
 Optimizer = Annotated[GD | SGD | MomentumEMA | Adam | AdamW, Field(discriminator="kind")]

@@ -19,6 +19,16 @@ class _Penalty(Spec):
     warmup_epochs: RampEpochs = 0.0
     """λ rises linearly from 0 over so many epochs. Advisable for a proximal step with Adam, whose first steps have a huge metric."""
 
+    @property
+    def is_proximal(self) -> bool:
+        """Whether it acts on the weights after a step, in the optimizer's metric, rather than on the gradient before it."""
+        return False
+
+    @property
+    def is_smooth(self) -> bool:
+        """Whether its gradient is continuous, so that a line search or a curvature estimate may rely on it."""
+        return False
+
 
 class L1(_Penalty):
     """λ Σ|θ|. `proximal` soft-thresholds after each step in the optimizer's own metric and gives exact zeros; `subgradient`
@@ -27,11 +37,19 @@ class L1(_Penalty):
     kind: Literal["l1"] = "l1"
     apply: Literal["proximal", "subgradient"] = "proximal"
 
+    @property
+    def is_proximal(self) -> bool:
+        return self.apply == "proximal"
+
 
 class L2(_Penalty):
     """(λ/2) ‖θ‖², coupled: λθ is added to the gradient before the optimizer's moments (torch's `weight_decay` on SGD and Adam)."""
 
     kind: Literal["l2"] = "l2"
+
+    @property
+    def is_smooth(self) -> bool:
+        return True
 
 
 Penalty = Annotated[L1 | L2, Field(discriminator="kind")]

@@ -8,6 +8,7 @@ from torch import nn
 from contract.spec import JobSpec, models, plan
 from worker.training import checkpoint, datasets, losses, optimizers, penalties, precision
 from worker.training import models as networks
+from worker.training.optimizers import metric
 from worker.training.run import Run, Stopwatch, Totals
 
 
@@ -31,6 +32,7 @@ def run(spec: JobSpec, scratch: Path, resume_from: Path | None = None) -> Run:
         network = plan.layers(spec.model, shape)
         model = _placed(networks.build(spec.model, shape, spec.seed), device, chosen, channels_last=is_convolutional)
         named = dict(model.named_parameters())
+        optimizer = optimizers.build(spec.optimizer, list(named.values()))
         made = Run(
             spec=spec,
             machine=precision.machine(chosen, device),
@@ -41,7 +43,8 @@ def run(spec: JobSpec, scratch: Path, resume_from: Path | None = None) -> Run:
             model=model,
             named=named,
             loss=losses.build(spec.loss, shape),
-            optimizer=optimizers.build(spec.optimizer, list(named.values())),
+            optimizer=optimizer,
+            metric=metric.of(spec.optimizer, optimizer),
             terms=[],
             totals=Totals.zero(device),
             watch=watch,

@@ -1,27 +1,17 @@
 """How a run is trained: a generator of what it has to say, which its caller may leave, save or end at any yield."""
 
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator
 from time import monotonic
 
 import torch
 from torch import Tensor
 
 from contract import events
-from worker.training import checkpoint, keys, models, objective, optimizers, penalties, precision, report
+from worker.training import batches, checkpoint, objective, precision, report, step
 from worker.training.rows import Rows
 from worker.training.run import Run, Totals
+from worker.training.said import TICK, Said
 
-
-class Tick:
-    """A safe point with nothing to say."""
-
-
-TICK = Tick()
-Said = events.Event | Tick
-
-# Rows in one forward pass where the batch does not decide it: below 0.1 s on two CPU cores, so that a stop is heard in time, and
-# below the 32 MB from which the allocator would take fresh pages for every activation.
-CHUNK = 256
 _REPORT_SECONDS = 0.5
 
 
@@ -46,10 +36,10 @@ def fit(run: Run) -> Iterator[Said]:
 
 def _epoch(run: Run) -> Iterator[Said]:
     started, pace = monotonic(), _Pace(run)
-    order = _order(run)
+    order = batches.order(run)
     run.model.train()
     while run.standing.batch < run.steps_per_epoch:
-        yield from _step(run, order)
+        yield from step.take(run, order)
         yield pace.progress(run) if pace.is_due() else TICK
     objective.check_weights(run)
     metrics = report.epoch(run, pace.rows_per_second(run))
@@ -61,64 +51,14 @@ def _epoch(run: Run) -> Iterator[Said]:
     yield events.EpochDone(epoch=run.standing.epoch, step=run.step, metrics=metrics, seconds=monotonic() - started)
 
 
-def _order(run: Run) -> Sequence[Tensor] | None:
-    """The rows of each step of the epoch under way; None where a step takes them all."""
-    if run.spec.batch_size == "full":
-        return None
-    order = torch.randperm(len(run.data.train), generator=keys.generator(run.spec.seed, "order", run.standing.epoch))
-    return torch.split(order.to(run.device), run.spec.batch_size)
-
-
-def _step(run: Run, order: Sequence[Tensor] | None) -> Iterator[Said]:
-    """One optimizer step. Yields only between the parts of a full-batch gradient."""
-    step = run.step
-    lr = run.lr(step)
-    with run.watch.measure("train"):
-        if models.dropout(run.spec.model) > 0:
-            # Keyed by the step, so that a resumed run draws the same zeros without a saved state.
-            torch.manual_seed(keys.derive(run.spec.seed, "dropout", step))
-        run.optimizer.zero_grad(set_to_none=True)
-    if order is None:
-        sums = yield from _accumulate(run)
-    else:
-        with run.watch.measure("train"):
-            sums = objective.backward(run, *run.data.train.take(order[run.standing.batch]))
-    with run.watch.measure("train"):
-        penalties.add_gradients(run.terms, step)
-        objective.check_finite(run, sums.loss, lr)
-        optimizers.set_lr(run.optimizer, lr)
-        run.optimizer.step()
-        penalties.shrink(run.terms, step, lr, run.spec.optimizer, run.optimizer)
-        rows = run.epoch_rows
-        run.totals.add(sums)
-        run.held_buffers = {}
-        run.standing.batch += 1
-        run.watch.rows += run.epoch_rows - rows
-
-
-def _accumulate(run: Run) -> Generator[Said, None, Totals]:
-    """The gradient of the mean loss over the whole training set, part by part, each weighted by its rows."""
-    rows = len(run.data.train)
-    # Batch norm moves its running means with every part; a checkpoint taken in between must not show that.
-    run.held_buffers = {name: buffer.clone() for name, buffer in run.model.named_buffers()}
-    sums = Totals.zero(run.device)
-    for start in range(0, rows, CHUNK):
-        if start:
-            yield TICK
-        end = min(start + CHUNK, rows)
-        with run.watch.measure("train"):
-            sums.add(objective.backward(run, *run.data.train.between(start, end), share=(end - start) / rows))
-    return sums
-
-
 def _evaluate(run: Run, rows: Rows, *, confusion: bool = False) -> Generator[Said, None, tuple[Totals, Tensor | None]]:
     """Sums of loss and right answers over `rows`, and if asked the counts [true class, predicted class]."""
     outputs = run.spec.dataset.shape().outputs
     totals, counts = Totals.zero(run.device), torch.zeros(outputs * outputs, dtype=torch.int64, device=run.device)
     run.model.eval()
-    for start in range(0, len(rows), CHUNK):
+    for start in range(0, len(rows), batches.CHUNK):
         with run.watch.measure("evaluate"):
-            images, targets = rows.between(start, min(start + CHUNK, len(rows)))
+            images, targets = rows.between(start, min(start + batches.CHUNK, len(rows)))
             sums, logits = objective.measure(run, images, targets)
             totals.add(sums)
             if confusion:

@@ -15,7 +15,8 @@ from contract.spec import JobSpec, plan
 from worker.training import precision, schedules
 from worker.training.datasets import Data
 from worker.training.losses import Loss
-from worker.training.penalties import Term
+from worker.training.optimizers.metric import Metric
+from worker.training.penalties.term import Term
 from worker.training.standing import Standing
 
 
@@ -66,6 +67,8 @@ class Run:
     """The model's parameters by name."""
     loss: Loss
     optimizer: optim.Optimizer
+    metric: Metric
+    """Of the optimizer's last step."""
     terms: list[Term]
     totals: Totals
     """Over the rows of the epoch under way."""

@@ -21,8 +21,9 @@ from contract.spec import JobSpec
 from worker import orders
 from worker.training import build, checkpoint, datasets, lifeline, precision, wire
 from worker.training.faults import TrainingError
-from worker.training.fit import Tick, fit
+from worker.training.fit import fit
 from worker.training.run import Run
+from worker.training.said import Tick
 
 
 def serve(voice: wire.Voice, inbox: wire.Inbox) -> None:

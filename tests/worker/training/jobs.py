@@ -9,8 +9,9 @@ from torch import Tensor
 from contract import events
 from contract.spec import JobSpec, check
 from worker.training import build
-from worker.training.fit import Said, Tick, fit
+from worker.training.fit import fit
 from worker.training.run import Run
+from worker.training.said import Said, Tick
 
 TINY = {"kind": "fake", "train_rows": 50, "test_rows": 20, "height": 8, "width": 8, "outputs": 3, "validation_fraction": 0.2}
 

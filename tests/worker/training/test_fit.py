@@ -11,9 +11,10 @@ from pydantic import TypeAdapter
 from contract import events
 from contract.spec import losses, models, optimizers, schedules
 from tests.worker.training import jobs
-from worker.training import fit as fitting
+from worker.training import batches
 from worker.training.faults import DivergedError
-from worker.training.fit import Tick, fit
+from worker.training.fit import fit
+from worker.training.said import Tick
 from worker.training.standing import improves
 
 
@@ -84,7 +85,7 @@ def test_a_full_batch_step_is_the_gradient_over_the_whole_set_however_it_is_part
     fields: dict[str, Any] = {"optimizer": {"kind": "gd"}, "batch_size": "full", "precision": "float64", "epochs": 4}
     whole = jobs.run(tmp_path / "whole", **fields)
     told = jobs.said(whole)
-    monkeypatch.setattr(fitting, "CHUNK", 7)
+    monkeypatch.setattr(batches, "CHUNK", 7)
     parted = jobs.run(tmp_path / "parted", **fields)
     jobs.said(parted)
 

@@ -12,6 +12,7 @@ from contract.spec import models, optimizers
 from contract.spec.datasets import Shape
 from worker.training import models as networks
 from worker.training import optimizers as stepping
+from worker.training.optimizers import metric
 
 OPTIMIZER: TypeAdapter[optimizers.Optimizer] = TypeAdapter(optimizers.Optimizer)
 SHAPE = Shape(1, 8, 8, 3, "classes")
@@ -108,6 +109,6 @@ def test_a_threshold_is_the_distance_that_a_steady_gradient_of_size_lambda_moves
         optimizer.step()
 
     moved = (before - parameter.detach()).item()
-    threshold = stepping.thresholds(spec, optimizer, [parameter], lr * lam)
+    threshold = metric.of(spec, optimizer)([parameter], lr * lam)
 
     assert (threshold if isinstance(threshold, float) else threshold[0].item()) == pytest.approx(moved, rel=1e-9)

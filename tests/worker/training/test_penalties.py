@@ -10,6 +10,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from tests.worker.training import jobs
 from worker.training import penalties
 from worker.training.fit import fit
+from worker.training.penalties import sparse
 from worker.training.run import Run
 
 CNN = {"kind": "cnn", "channels": [4], "hidden": [5], "norm": "batch"}
@@ -73,7 +74,7 @@ def test_the_soft_threshold_is_the_minimiser_of_the_penalised_distance(*, per_va
     cost = (grid - z[:, None]).square() / 2 + tau[:, None] * grid.abs()
     found = z.clone()
 
-    penalties.soft_threshold_([found], [tau.clone()] if per_value else 0.4)
+    sparse.soft_threshold_([found], [tau.clone()] if per_value else 0.4)
 
     assert (found - grid[cost.argmin(1)]).abs().max() <= 1e-4 / 2 + 1e-12
     assert torch.equal(found == 0, z.abs() <= tau)
@@ -116,6 +117,6 @@ def test_a_penalty_adds_at_most_eight_operations_to_a_step(tmp_path: Path, optim
 
     with _Counting() as counting:
         penalties.add_gradients(run.terms, step=1)
-        penalties.shrink(run.terms, 1, 0.1, run.spec.optimizer, run.optimizer)
+        penalties.shrink(run.terms, 1, 0.1, run.metric)
 
     assert 0 < counting.count <= 8

@@ -8,8 +8,9 @@ import pytest
 from contract import events
 from tests.worker.training import jobs
 from worker.training import checkpoint
-from worker.training.fit import Tick, fit
+from worker.training.fit import fit
 from worker.training.run import Run
+from worker.training.said import Tick
 
 OPTIMIZERS: dict[str, dict[str, Any]] = {
     "sgd": {"kind": "sgd"},

@@ -168,8 +168,8 @@ def test_an_order_that_cannot_be_read_is_refused_without_an_echo_of_it(trainer: 
 
 def test_the_end_of_stdin_ends_the_process_in_mid_job_and_prints_never_reach_the_events(tmp_path: Path) -> None:
     noise = "import os, atexit, threading\nthreading.Timer(0, lambda: None)\n" + (
-        "import worker.training.fit as f\nold = f._step\n"
-        "def loud(*a):\n    print('from print'); os.write(1, b'from fd 1')\n    return old(*a)\nf._step = loud"
+        "import worker.training.step as f\nold = f.take\n"
+        "def loud(*a):\n    print('from print'); os.write(1, b'from fd 1')\n    return old(*a)\nf.take = loud"
     )
     process = Process(code=noise)
     assert isinstance(process.hear(), events.TrainerReady)

@@ -1,0 +1,20 @@
+"""Whether what is watched is ever measured."""
+
+from collections.abc import Iterator
+
+from contract.spec import JobSpec
+from contract.spec.faults import Fault
+
+
+def faults(spec: JobSpec) -> Iterator[Fault]:
+    """A validation metric without validation rows, or an accuracy of real targets."""
+    watched = [(("checkpoints", "monitor"), spec.checkpoints.monitor)]
+    if spec.early_stopping:
+        watched.append((("early_stopping", "monitor"), spec.early_stopping.monitor))
+    for pointer, metric in watched:
+        if metric.startswith("val.") and spec.dataset.validation_fraction == 0:
+            yield Fault(
+                pointer, "metric_missing", f"{metric} never exists with validation_fraction 0; monitor train.loss or hold out some rows"
+            )
+        if metric.endswith("accuracy") and spec.dataset.shape().targets == "real":
+            yield Fault(pointer, "metric_missing", f"{metric} does not exist for real targets; monitor a loss")
