@@ -71,7 +71,7 @@ class _Steps:
 
 
 def _spec(optimizer: str, terms: list[dict[str, Any]]) -> JobSpec:
-    data = {"kind": "fake", "train_rows": 64_000, "test_rows": 1, "validation_fraction": 0.0}
+    data = {"kind": "fake", "train_rows": 6_400, "test_rows": 1, "validation_fraction": 0.0}
     return JobSpec.model_validate(
         {"dataset": data, "optimizer": {"kind": optimizer}, "penalties": terms, "batch_size": BATCH, "precision": "float32"}
     )
