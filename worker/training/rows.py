@@ -66,9 +66,9 @@ class Rows:
         channels, height, width = images_NCHW.shape[1:]
         images = images_NCHW.to(device)
         flat = (images.permute(0, 2, 3, 1) if images_nhwc else images).flatten(1).contiguous()
-        moments = (value.to(device, dtype).view(1, -1, 1, 1) for value in (mean, std))
+        mean, std = (moment.to(device, dtype).view(1, -1, 1, 1) for moment in (mean, std))
         wanted = dtype if targets.is_floating_point() else torch.int64
-        return cls(flat, targets.to(device, wanted), *moments, image=(channels, height, width), nhwc=images_nhwc)
+        return cls(flat, targets.to(device, wanted), mean, std, (channels, height, width), images_nhwc)
 
     def __len__(self) -> int:
         return len(self.flat)

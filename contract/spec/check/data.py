@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from contract.spec import JobSpec, datasets, losses
+from contract.spec import JobSpec, datasets
 from contract.spec.datasets import Fake, Shape
 from contract.spec.faults import Fault
 
@@ -34,7 +34,8 @@ def _fake(data: Fake) -> Iterator[Fault]:
 
 
 def _loss(spec: JobSpec, data: Shape) -> Iterator[Fault]:
-    if isinstance(spec.loss, losses.CrossEntropy) and data.targets == "real":
-        yield Fault(("loss", "kind"), "loss_misfit", "cross_entropy needs class targets and this data set has real ones; use half_mse")
-    if isinstance(spec.loss, losses.CrossEntropy) and data.targets == "classes" and data.outputs < 2:
-        yield Fault(("dataset", "outputs"), "loss_misfit", "cross_entropy over one class is 0 whatever the weights; give 2 classes or more")
+    kind = spec.loss.kind
+    if spec.loss.needs_classes and data.targets == "real":
+        yield Fault(("loss", "kind"), "loss_misfit", f"{kind} needs class targets and this data set has real ones; use half_mse")
+    if spec.loss.needs_classes and data.targets == "classes" and data.outputs < 2:
+        yield Fault(("dataset", "outputs"), "loss_misfit", f"{kind} over one class is 0 whatever the weights; give 2 classes or more")
