@@ -6,6 +6,8 @@ from hashlib import sha256
 import torch
 from torch import Tensor
 
+from worker.training import augment
+
 
 @dataclass(frozen=True)
 class Raw:
@@ -73,13 +75,25 @@ class Rows:
     def __len__(self) -> int:
         return len(self.flat)
 
-    def take(self, indices: Tensor) -> tuple[Tensor, Tensor]:
-        """Images [b, channels, height, width] (in channels_last memory if `nhwc`) and targets of the rows `indices`."""
-        return self._images(self.flat.index_select(0, indices)), self.targets.index_select(0, indices)
+    def take(self, indices: Tensor, draws: augment.Draws | None = None) -> tuple[Tensor, Tensor]:
+        """Images [b, channels, height, width] (in channels_last memory if `nhwc`) and targets of the rows `indices`.
+
+        `draws` has one draw for each row of the set; the images of a network's training are augmented by those of `indices`.
+        """
+        flat, targets = self.flat.index_select(0, indices), self.targets.index_select(0, indices)
+        if draws is None:
+            return self._images(flat), targets
+        chosen = draws.take(indices)
+        return augment.erase(self._images(augment.move(flat, chosen, self._layout)), chosen), targets
 
     def between(self, start: int, end: int) -> tuple[Tensor, Tensor]:
-        """The same for the rows from `start` until before `end`."""
+        """The same for the rows from `start` until before `end`, as they are."""
         return self._images(self.flat[start:end]), self.targets[start:end]
+
+    @property
+    def _layout(self) -> augment.Layout:
+        channels, height, width = self.image
+        return (1, height, width, channels) if self.nhwc else (channels, height, width, 1)
 
     def _images(self, flat: Tensor) -> Tensor:
         channels, height, width = self.image
