@@ -65,6 +65,8 @@ class Data(_Said):
     train_rows: int
     validation_rows: int
     test_rows: int
+    unlabelled_rows: int = 0
+    """Rows left out because their label is missing, of training and test rows together."""
 
 
 class Machine(_Said):

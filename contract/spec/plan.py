@@ -21,6 +21,11 @@ class Layer:
     """Whether it is a normalisation layer, whose parameters are scales and shifts rather than weights."""
 
     @property
+    def is_convolution(self) -> bool:
+        """Whether its weight holds filters, [out, in, height, width]."""
+        return len(self.weight) == 4
+
+    @property
     def parameters(self) -> int:
         return prod(self.weight) + (prod(self.bias) if self.bias else 0)
 
@@ -47,6 +52,8 @@ def layers(model: models.Model, data: Shape) -> tuple[Layer, ...]:
             return tuple(_dense((data.features, data.outputs), bias=model.bias))
         case models.MLP():
             return tuple(_dense((data.features, *model.hidden, data.outputs)))
+        case models.ResNet18():
+            return tuple(_resnet18(data))
         case _:
             assert_never(model)
 
@@ -54,6 +61,11 @@ def layers(model: models.Model, data: Shape) -> tuple[Layer, ...]:
 def parameters(network: tuple[Layer, ...]) -> int:
     """Number of trainable values in a network."""
     return sum(layer.parameters for layer in network)
+
+
+def norms_behind(network: tuple[Layer, ...]) -> dict[str, str]:
+    """The norm that rescales each convolution's output, by the convolution's name; those without one are left out."""
+    return {layer.name: behind.name for layer, behind in pairwise(network) if layer.is_convolution and behind.norm}
 
 
 def _tutorial(data: Shape) -> tuple[Layer, ...]:
@@ -96,3 +108,28 @@ def _cnn(model: models.CNN, data: Shape) -> tuple[Layer, ...]:
 def _dense(widths: tuple[int, ...], *, bias: bool = True) -> Iterator[Layer]:
     for index, (inputs, outputs) in enumerate(pairwise(widths), start=1):
         yield Layer(f"fc{index}", (outputs, inputs), (outputs,) if bias else None)
+
+
+def _resnet18(data: Shape) -> Iterator[Layer]:
+    if min(data.height, data.width) < 8:
+        size = f"{data.height} x {data.width}"
+        raise MisfitError(
+            ("kind",), f"resnet18 halves the image three times and {size} is too small for that; use cnn, or images of 8 x 8 and up"
+        )
+    yield from _normed("conv1", "bn1", (64, data.channels, 3, 3))
+    inputs = 64
+    for stage, width in enumerate((64, 128, 256, 512), start=1):
+        for block in range(2):
+            name = f"layer{stage}.{block}"
+            yield from _normed(f"{name}.conv1", f"{name}.bn1", (width, inputs, 3, 3))
+            yield from _normed(f"{name}.conv2", f"{name}.bn2", (width, width, 3, 3))
+            if inputs != width:
+                yield from _normed(f"{name}.downsample.0", f"{name}.downsample.1", (width, inputs, 1, 1))
+            inputs = width
+    yield Layer("fc", (data.outputs, inputs), (data.outputs,))
+
+
+def _normed(convolution: str, norm: str, weight: tuple[int, ...]) -> Iterator[Layer]:
+    """A convolution without a bias, which the norm behind it would take out again, and that norm."""
+    yield Layer(convolution, weight, None)
+    yield Layer(norm, weight[:1], weight[:1], norm=True)

@@ -5,7 +5,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from contract.spec import JobSpec, models, plan
+from contract.spec import JobSpec, plan
 from worker.training import checkpoint, datasets, losses, optimizers, penalties, precision
 from worker.training import models as networks
 from worker.training.optimizers import metric
@@ -24,7 +24,7 @@ def run(spec: JobSpec, scratch: Path, resume_from: Path | None = None) -> Run:
         # Precision `auto` was decided when the job began; another machine may choose otherwise and must not.
         chosen = saved.state.machine.precision if saved and spec.precision == "auto" else precision.choose(spec.precision, device)
         raw, warnings = datasets.load(spec.dataset)
-        is_convolutional = isinstance(spec.model, models.TutorialCNN | models.CNN)
+        is_convolutional = networks.is_convolutional(spec.model)
         data = datasets.prepare(
             raw, spec.dataset, seed=spec.seed, images_nhwc=is_convolutional, dtype=precision.dtype(chosen), device=device
         )

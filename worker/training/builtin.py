@@ -50,13 +50,15 @@ def read(source: Source, dataset: datasets.Builtin) -> Raw:
     shape = dataset.shape()
     parts = []
     for images_path, labels_path in ((train_images, train_labels), (test_images, test_labels)):
-        images, labels = idx.read(images_path, 3), idx.read(labels_path, 1)
+        images, labels = idx.read(images_path, 3), idx.read(labels_path, 1, idx.LABELS)
         if tuple(images.shape[1:]) != (shape.height, shape.width):
             raise _fault(images_path, f"holds images of {tuple(images.shape[1:])} where {dataset.name} has {shape.height} x {shape.width}")
         if len(images) != len(labels):
             raise _fault(labels_path, f"holds {len(labels):,} labels for {len(images):,} images")
-        if (largest := int(labels.max())) >= shape.outputs:
-            raise _fault(labels_path, f"holds the label {largest}; {dataset.name} has classes 0 to {shape.outputs - 1}")
+        for label in (int(labels.min()), int(labels.max())):
+            if not -1 <= label < shape.outputs:
+                classes = f"classes 0 to {shape.outputs - 1}, and -1 for a missing label"
+                raise _fault(labels_path, f"holds the label {label}; {dataset.name} has {classes}")
         parts += [images.unsqueeze(1), labels]
     return Raw.of(source.kind, *parts)
 

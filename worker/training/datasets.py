@@ -10,7 +10,7 @@ from torch import Tensor
 
 from contract import events
 from contract.spec import datasets
-from worker.training import builtin, fake, keys
+from worker.training import builtin, fake, flaws, keys
 from worker.training.faults import DataInvalidError
 from worker.training.rows import Raw, Rows
 
@@ -43,24 +43,26 @@ def load(dataset: datasets.Dataset) -> tuple[Raw, list[str]]:
             key: tuple[object, ...] = (dataset.name, source)
             return _keep(key, lambda: builtin.read(source, dataset)), warnings
         case datasets.Fake():
-            key = (dataset.model_copy(update={"validation_fraction": 0.0}),)
+            key = (dataset.model_dump_json(exclude=set(datasets.PREPARATION)),)
             return _keep(key, lambda: fake.draw(dataset)), []
         case _:
             assert_never(dataset)
 
 
 def prepare(raw: Raw, dataset: datasets.Dataset, *, seed: int, images_nhwc: bool, dtype: torch.dtype, device: torch.device) -> Data:
-    """Splits off the validation rows by `seed`, standardises each channel by the training rows, and moves all to the device."""
-    total = len(raw.train_images)
-    order = torch.randperm(total, generator=keys.generator(seed, "split"))
-    held_out = _held_out(total, dataset.validation_fraction)
-    # Sorted, so that a split reads memory forwards and full-batch sums run in file order.
-    validation, train = order[:held_out].sort().values, order[held_out:].sort().values
-    images = raw.train_images if held_out == 0 else raw.train_images[train]
-    mean, std = _moments(images)
+    """What the job's spec makes of the set, on the device: rows without a label left out, the flaws asked for put in, validation
+    rows split off by `seed`, and each channel standardised by the training rows.
 
-    def rows(images: Tensor, targets: Tensor) -> Rows:
-        return Rows.of(images, targets, mean, std, images_nhwc=images_nhwc, dtype=dtype, device=device)
+    Raises DataInvalidError where no row is left to train or to test on.
+    """
+    targets = flaws.labels(raw.train_targets, dataset, seed)
+    labelled, test = _labelled(targets, "training"), _labelled(raw.test_targets, "test")
+    train, validation = _split(labelled, dataset.validation_fraction, seed)
+    train_images = flaws.pixels(raw.train_images, train, dataset, seed)
+    mean, std = _moments(_pick(train_images, train))
+
+    def rows(images: Tensor, targets: Tensor, chosen: Tensor) -> Rows:
+        return Rows.of(_pick(images, chosen), targets[chosen], mean, std, images_nhwc=images_nhwc, dtype=dtype, device=device)
 
     return Data(
         lineage=events.Data(
@@ -68,14 +70,15 @@ def prepare(raw: Raw, dataset: datasets.Dataset, *, seed: int, images_nhwc: bool
             source=raw.source,
             sha256=raw.sha256,
             train_rows=len(train),
-            validation_rows=held_out,
-            test_rows=len(raw.test_images),
+            validation_rows=len(validation),
+            test_rows=len(test),
+            unlabelled_rows=len(targets) - len(labelled) + len(raw.test_targets) - len(test),
         ),
         mean=mean,
         std=std,
-        train=rows(images, raw.train_targets[train]),
-        validation=rows(raw.train_images[validation], raw.train_targets[validation]) if held_out else None,
-        test=rows(raw.test_images, raw.test_targets),
+        train=rows(train_images, targets, train),
+        validation=rows(train_images, targets, validation) if len(validation) else None,
+        test=rows(raw.test_images, raw.test_targets, test),
     )
 
 
@@ -93,14 +96,33 @@ def _keep(key: tuple[object, ...], make: Callable[[], Raw]) -> Raw:
     return _kept[key]
 
 
-def _held_out(total: int, fraction: float) -> int:
-    """At least one row wherever a fraction is asked for, since a monitor may wait for its loss."""
-    held_out = datasets.held_out(total, fraction)
+def _labelled(targets: Tensor, what: str) -> Tensor:
+    """The numbers of the rows that have a label. Real targets are never missing."""
+    if targets.is_floating_point():
+        return torch.arange(len(targets))
+    rows = targets.ge(0).nonzero().view(-1)
+    if not len(rows):
+        raise DataInvalidError(
+            f"none of the {len(targets)} {what} rows has a label", "Give some of them a class; -1 says that it is missing."
+        )
+    return rows
+
+
+def _split(rows: Tensor, fraction: float, seed: int) -> tuple[Tensor, Tensor]:
+    """Rows to train and to validate on: of the latter one at least where a fraction is asked for, since a monitor may wait for its loss."""
+    total, held_out = len(rows), datasets.held_out(len(rows), fraction)
     if held_out >= total:
         raise DataInvalidError(
             f"holding out {held_out} of {total} rows leaves none to train on", "Take a smaller validation_fraction, or more rows."
         )
-    return held_out
+    order = torch.randperm(total, generator=keys.generator(seed, "split"))
+    # Sorted, so that a split reads memory forwards and full-batch sums run in file order.
+    return rows[order[held_out:].sort().values], rows[order[:held_out].sort().values]
+
+
+def _pick(values: Tensor, rows: Tensor) -> Tensor:
+    """The rows of `values` in the ascending order of `rows`, without a copy where that is all of them."""
+    return values if len(rows) == len(values) else values[rows]
 
 
 def _moments(images_NCHW: Tensor) -> tuple[Tensor, Tensor]:

@@ -8,7 +8,10 @@ from typing import Literal
 
 import torch
 
-Purpose = Literal["split", "weights", "order", "dropout", "patterns", "train", "test"]
+Purpose = Literal[
+    "split", "weights", "order", "dropout", "patterns", "train", "test",
+    "label_noise", "missing_labels", "missing_pixels", "flip", "crop", "erase",
+]  # fmt: skip
 
 
 def derive(seed: int, purpose: Purpose, index: int = 0) -> int:

@@ -28,8 +28,15 @@ def build(model: models.Model, data: Shape, seed: int) -> nn.Module:
                 return Dense(plan.layers(model, data), activation="relu", dropout=0.0)
             case models.MLP():
                 return Dense(plan.layers(model, data), activation=model.activation, dropout=model.dropout)
+            case models.ResNet18():
+                return _resnet18(data)
             case _:
                 assert_never(model)
+
+
+def is_convolutional(model: models.Model) -> bool:
+    """Whether the network convolves, and so wants its images in channels_last memory."""
+    return isinstance(model, models.TutorialCNN | models.CNN | models.ResNet18)
 
 
 def dropout(model: models.Model) -> float:
@@ -121,3 +128,15 @@ def _dense(layer: plan.Layer) -> nn.Linear:
 def _convolution(layer: plan.Layer, padding: int) -> nn.Conv2d:
     outputs, inputs, kernel, _ = layer.weight
     return nn.Conv2d(inputs, outputs, kernel, padding=padding)
+
+
+def _resnet18(data: Shape) -> nn.Module:
+    """torchvision's own module but for its stem: stride 7 x 7 and a max-pool would leave an eighth of a small image."""
+    # Here and not above: the other kinds do without torchvision, and importing it takes a second.
+    import torchvision
+
+    model: nn.Module = torchvision.models.resnet18(num_classes=data.outputs)
+    stem = nn.Conv2d(data.channels, 64, 3, padding=1, bias=False)
+    nn.init.kaiming_normal_(stem.weight, mode="fan_out", nonlinearity="relu")  # as torchvision draws its convolutions
+    model.conv1, model.maxpool = stem, nn.Identity()
+    return model

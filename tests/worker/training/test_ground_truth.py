@@ -52,7 +52,8 @@ def _settle(run: Run, *, steps: int = 8_000) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _arrays(run: Run) -> tuple[np.ndarray, np.ndarray]:
-    return run.data.train.flat.numpy(), run.data.train.targets.numpy()
+    images, targets = run.data.train.between(0, len(run.data.train))
+    return images.flatten(1).numpy(), targets.numpy()
 
 
 def _logistic(X: np.ndarray, y: np.ndarray, weight: np.ndarray, bias: np.ndarray) -> float:

@@ -1,18 +1,26 @@
 """The networks are the ones that the plan promised the user, and their first weights come from the seed alone."""
 
+import subprocess
+import sys
 from itertools import product
+from pathlib import Path
 from typing import Any
 
 import pytest
+import safetensors.torch
 import torch
 import torch.nn.functional as F
+import torchvision
 from pydantic import TypeAdapter
 
 from contract.spec import models, plan
 from contract.spec.datasets import Shape
+from tests.worker.training import jobs
+from worker.training import checkpoint
 from worker.training import models as networks
 
 MODEL: TypeAdapter[models.Model] = TypeAdapter(models.Model)
+ROOT = Path(__file__).parents[3]
 GREY = Shape(1, 28, 28, 10, "classes")
 COLOUR = Shape(3, 17, 13, 4, "classes")
 
@@ -21,6 +29,7 @@ SPECS: list[dict[str, Any]] = [
     {"kind": "linear"},
     {"kind": "linear", "bias": False},
     {"kind": "mlp"},
+    {"kind": "resnet18"},
     {"kind": "mlp", "hidden": [5, 7], "dropout": 0.5, "activation": "gelu"},
     {"kind": "cnn", "channels": [3], "hidden": [], "kernel_size": 1},
     {"kind": "cnn", "channels": [3, 4, 5], "kernel_size": 5, "padding": 2, "hidden": [6, 7]},
@@ -106,3 +115,51 @@ def test_dropout_acts_in_training_only(fields: dict[str, Any]) -> None:
     assert not torch.equal(model(images), model(images))
     model.eval()
     assert torch.equal(model(images), model(images))
+
+
+def test_a_resnet_is_torchvisions_own_but_for_its_stem() -> None:
+    theirs = torchvision.models.resnet18(num_classes=10)
+    model = networks.build(models.ResNet18(), Shape(3, 32, 32, 10, "classes"), seed=0)
+
+    expected = {name: value.shape for name, value in theirs.state_dict().items()} | {"conv1.weight": (64, 3, 3, 3)}
+    assert {name: value.shape for name, value in model.state_dict().items()} == expected
+    assert sum(parameter.numel() for parameter in model.parameters()) == 11_173_962
+    # The first stage sees the whole image: 32 x 32 come in and 4 x 4 leave after three halvings.
+    seen: list[torch.Size] = []
+    model.get_submodule("layer4").register_forward_hook(lambda module, inputs, output: seen.append(output.shape))
+    model(torch.zeros(2, 3, 32, 32))
+    assert seen == [(2, 512, 4, 4)]
+
+
+def test_every_convolution_of_a_resnet_has_its_norm_behind_it() -> None:
+    network = plan.layers(models.ResNet18(), COLOUR)
+
+    behind = plan.norms_behind(network)
+
+    assert list(behind) == [layer.name for layer in network if layer.is_convolution]
+    assert (behind["conv1"], behind["layer2.0.conv2"], behind["layer2.0.downsample.0"]) == ("bn1", "layer2.0.bn2", "layer2.0.downsample.1")
+
+
+def test_a_resnet_trains_and_its_checkpoint_loads_into_torchvisions_module(tmp_path: Path) -> None:
+    run = jobs.run(tmp_path, model={"kind": "resnet18"}, dataset=jobs.TINY | {"channels": 3, "height": 9}, epochs=1, batch_size=20)
+    before = run.named["layer4.1.conv2.weight"].detach().clone()
+    next(jobs.to_step(run, 1))
+    said = checkpoint.write(run)
+
+    saved = safetensors.torch.load_file(tmp_path / said.folder / "model.safetensors")
+    theirs = torchvision.models.resnet18(num_classes=3)
+    theirs.conv1 = torch.nn.Conv2d(3, 64, 3, padding=1, bias=False)
+    theirs.load_state_dict(saved, strict=True)
+    assert not torch.equal(run.named["layer4.1.conv2.weight"], before)
+    assert run.named["conv1.weight"].is_contiguous(memory_format=torch.channels_last)
+
+
+def test_the_trainer_does_without_torchvision_until_a_resnet_is_asked_for() -> None:
+    program = "import sys; sys.modules['torchvision'] = None; import worker.training.serve"
+
+    assert subprocess.run([sys.executable, "-c", program], capture_output=True, cwd=ROOT).returncode == 0
+
+
+def test_an_image_that_a_resnet_would_halve_to_nothing_is_refused() -> None:
+    with pytest.raises(plan.MisfitError, match="7 x 9 is too small"):
+        plan.layers(models.ResNet18(), Shape(1, 7, 9, 2, "classes"))
