@@ -8,7 +8,7 @@ from typing import Literal
 
 import torch
 
-Purpose = Literal["split", "weights", "order", "dropout", "patterns", "train", "test"]
+Purpose = Literal["split", "weights", "order", "dropout", "patterns", "train", "test", "spectral"]
 
 
 def derive(seed: int, purpose: Purpose, index: int = 0) -> int:

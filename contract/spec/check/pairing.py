@@ -11,7 +11,9 @@ def faults(spec: JobSpec) -> Iterator[Fault]:
     proximal = [index for index, penalty in enumerate(spec.penalties) if penalty.is_proximal and penalty.is_active]
     if (reason := spec.optimizer.no_metric) is not None:
         for index in proximal:
-            yield Fault(("penalties", index), "no_metric", f"{spec.penalties[index].kind} acts after the step, which is not possible here: {reason}")
+            yield Fault(
+                ("penalties", index), "no_metric", f"{spec.penalties[index].kind} acts after the step, which is not possible here: {reason}"
+            )
     # A max_norm beside a penalty means something: it comes last, and only scales rows back.
     shrinking = [index for index in proximal if spec.penalties[index].strength > 0]
     for first, second in ((a, b) for k, a in enumerate(shrinking) for b in shrinking[k + 1 :]):
