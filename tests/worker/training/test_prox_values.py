@@ -91,7 +91,7 @@ def test_a_map_with_a_number_for_each_value_is_the_brute_force_minimiser(kind: s
 @pytest.mark.parametrize("kind", KINDS)
 def test_in_float32_a_map_is_what_it_is_in_float64_and_zero_stays_zero(kind: str, metric: str) -> None:
     # Thresholds down to the smallest numbers of float32, as where Adam has hardly seen a gradient or seen a huge one.
-    z = torch.cat([torch.zeros(80), torch.linspace(-2.9, 2.7, 80), torch.tensor([1e-38, -1e-30, 1e-20, 1e20] * 20)])
+    z = torch.cat([torch.zeros(80), torch.linspace(-2.9, 2.7, 80), torch.tensor([3e-38, -1e-30, 1e-20, 1e20] * 20)])
     tau = torch.logspace(-38, 6, 80).repeat(3) if metric == "per_value" else torch.full_like(z, 0.3)
     single, double = z.clone(), z.double()
     lay = (per_value(tau), per_value(tau.double())) if metric == "per_value" else (one_number(0.3), one_number(0.3))
