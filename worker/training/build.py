@@ -50,7 +50,7 @@ def run(spec: JobSpec, scratch: Path, resume_from: Path | None = None) -> Run:
             watch=watch,
             warnings=warnings,
         )
-        made.terms = penalties.build(spec.penalties, network, named, made.steps_per_epoch)
+        made.terms = penalties.build(spec.penalties, network, named, made.steps_per_epoch, spec.seed)
         if saved:
             checkpoint.restore(made, saved)
     return made

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from contract import events
 from contract.spec import JobSpec
-from worker.training import folder
+from worker.training import folder, penalties
 from worker.training.faults import ArtifactCorruptError
 from worker.training.run import Run
 from worker.training.standing import Standing
@@ -97,6 +97,8 @@ def restore(run: Run, saved: Saved) -> None:
     try:
         run.model.load_state_dict(saved.model)
         _restore_optimizer(run, saved.trainer)
+        for name, value in penalties.state(run.terms).items():
+            value.copy_(saved.trainer[name])
         run.totals.loss.copy_(saved.trainer["totals.loss"])
         run.totals.correct.copy_(saved.trainer["totals.correct"])
     except (KeyError, RuntimeError) as error:
@@ -129,6 +131,7 @@ def _metadata(run: Run) -> dict[str, str]:
 
 def _trainer(run: Run) -> dict[str, Tensor]:
     found = {"totals.loss": _plain(run.totals.loss), "totals.correct": _plain(run.totals.correct)}
+    found |= {name: _plain(value) for name, value in penalties.state(run.terms).items()}
     for name, parameter in run.named.items():
         for key, value in run.optimizer.state[parameter].items():
             if value is not None:

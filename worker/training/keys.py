@@ -10,7 +10,7 @@ import torch
 
 Purpose = Literal[
     "split", "weights", "order", "dropout", "patterns", "train", "test",
-    "label_noise", "missing_labels", "missing_pixels", "flip", "crop", "erase",
+    "label_noise", "missing_labels", "missing_pixels", "flip", "crop", "erase", "spectral",
 ]  # fmt: skip
 
 

@@ -50,7 +50,7 @@ def check_weights(run: Run) -> None:
 
 def _remedy(run: Run, lr: float) -> str:
     # A gradient step on (λ/2)‖θ‖² grows where lr·λ > 2, whatever the data says.
-    strong = max((penalty.lambda_ for penalty in run.spec.penalties), default=0.0)
+    strong = max((penalty.strength for penalty in run.spec.penalties), default=0.0)
     return f"try lr {lr / 10:g} in place of {lr:g}" + (f", or λ well below {strong:g}" if strong * lr > 1 else "")
 
 

@@ -41,6 +41,7 @@ def epoch(run: Run, rows_per_second: float) -> events.Metrics:
     return {
         **trained,
         **terms,
+        **penalties.diagnostics(run.terms, last),
         "train.objective": trained["train.loss"] + sum(terms.values()),
         "lr": run.lr(last),
         "weights.zeros": _share_of_zeros(run),

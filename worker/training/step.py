@@ -27,6 +27,7 @@ def take(run: Run, order: batches.Order | None) -> Iterator[Said]:
         penalties.add_gradients(run.terms, step)
         objective.check_finite(run, sums.loss, lr)
         optimizers.set_lr(run.optimizer, lr)
+        penalties.decay(run.terms, step, lr)
         run.optimizer.step()
         penalties.shrink(run.terms, step, lr, run.metric)
         rows = run.epoch_rows

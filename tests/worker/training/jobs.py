@@ -8,7 +8,7 @@ from torch import Tensor
 
 from contract import events
 from contract.spec import JobSpec, check
-from worker.training import build
+from worker.training import build, penalties
 from worker.training.fit import fit
 from worker.training.run import Run
 from worker.training.said import Said, Tick
@@ -62,6 +62,7 @@ def bits(run: Run) -> dict[str, bytes]:
     found: dict[str, Tensor] = dict(run.model.state_dict())
     for name, parameter in run.named.items():
         found |= {f"{name}:{key}": value for key, value in run.optimizer.state[parameter].items() if value is not None}
+    found |= penalties.state(run.terms)
     return {name: value.detach().contiguous().numpy().tobytes() for name, value in found.items()}
 
 

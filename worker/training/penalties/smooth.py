@@ -3,9 +3,15 @@
 from dataclasses import dataclass
 
 import torch
+from torch import Tensor
 
 from contract.spec import penalties
 from worker.training.penalties.term import Term
+
+
+def half_square(parameters: list[Tensor]) -> float:
+    """½ ‖θ‖² over all `parameters`, summed in float64."""
+    return float(torch.stack(torch._foreach_norm(parameters, 2)).double().square().sum()) / 2
 
 
 @dataclass(frozen=True)
@@ -18,4 +24,4 @@ class L2(Term):
         torch._foreach_add_(self.gradients, self.parameters, alpha=strength)
 
     def value(self, strength: float) -> float:
-        return strength / 2 * float(torch.stack(torch._foreach_norm(self.parameters, 2)).double().square().sum())
+        return strength * half_square(self.parameters)

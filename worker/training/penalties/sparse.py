@@ -1,4 +1,4 @@
-"""The penalties that set single weights to exact zero."""
+"""The convex penalties that set single weights to exact zero."""
 
 from dataclasses import dataclass
 
@@ -7,6 +7,7 @@ from torch import Tensor
 
 from contract.spec import penalties
 from worker.training.optimizers.metric import Metric
+from worker.training.penalties.smooth import half_square
 from worker.training.penalties.term import Term
 
 
@@ -25,7 +26,35 @@ class L1(Term):
             soft_threshold_(self.parameters, metric(self.parameters, lr * strength))
 
     def value(self, strength: float) -> float:
-        return strength * float(torch.stack(torch._foreach_norm(self.parameters, 1)).double().sum())
+        return strength * absolute(self.parameters)
+
+
+@dataclass(frozen=True)
+class ElasticNet(Term):
+    """λ (ρ Σ|θ| + (1-ρ)/2 ‖θ‖²): the soft threshold τλρ, then a division by 1 + τλ(1-ρ), with τ = lr/D."""
+
+    spec: penalties.ElasticNet
+
+    def shrink(self, strength: float, lr: float, metric: Metric) -> None:
+        share = self.spec.l1_ratio
+        scaled = metric(self.parameters, lr * strength)
+        if isinstance(scaled, float):
+            soft_threshold_(self.parameters, scaled * share)
+            torch._foreach_mul_(self.parameters, 1 / (1 + scaled * (1 - share)))
+        else:
+            soft_threshold_(self.parameters, list(torch._foreach_mul(scaled, share)))
+            torch._foreach_mul_(scaled, 1 - share)
+            torch._foreach_add_(scaled, 1.0)
+            torch._foreach_div_(self.parameters, scaled)
+
+    def value(self, strength: float) -> float:
+        share = self.spec.l1_ratio
+        return strength * (share * absolute(self.parameters) + (1 - share) * half_square(self.parameters))
+
+
+def absolute(parameters: list[Tensor]) -> float:
+    """Σ|θ| over all `parameters`."""
+    return float(torch.stack(torch._foreach_norm(parameters, 1)).double().sum())
 
 
 @torch.no_grad()
