@@ -21,6 +21,11 @@ class Layer:
     """Whether it is a normalisation layer, whose parameters are scales and shifts rather than weights."""
 
     @property
+    def is_convolution(self) -> bool:
+        """Whether its weight holds filters, [out, in, height, width]."""
+        return len(self.weight) == 4
+
+    @property
     def parameters(self) -> int:
         return prod(self.weight) + (prod(self.bias) if self.bias else 0)
 
@@ -54,6 +59,11 @@ def layers(model: models.Model, data: Shape) -> tuple[Layer, ...]:
 def parameters(network: tuple[Layer, ...]) -> int:
     """Number of trainable values in a network."""
     return sum(layer.parameters for layer in network)
+
+
+def norms_behind(network: tuple[Layer, ...]) -> dict[str, str]:
+    """The norm that rescales each convolution's output, by the convolution's name; those without one are left out."""
+    return {layer.name: behind.name for layer, behind in pairwise(network) if layer.is_convolution and behind.norm}
 
 
 def _tutorial(data: Shape) -> tuple[Layer, ...]:

@@ -127,5 +127,12 @@ def test_a_network_ends_in_as_many_outputs_as_the_data_has(kind: Any) -> None:
     assert len({layer.name for layer in network}) == len(network)
 
 
+def test_a_convolution_knows_the_norm_behind_it() -> None:
+    bare, normed = (plan.layers(models.CNN(channels=(4, 5), norm=norm), FASHION) for norm in ("none", "batch"))  # type: ignore[arg-type]
+    assert plan.norms_behind(bare) == {}
+    assert plan.norms_behind(normed) == {"conv1": "norm1", "conv2": "norm2"}
+    assert [layer.name for layer in normed if layer.is_convolution] == ["conv1", "conv2"]
+
+
 def test_fake_data_says_its_own_shape() -> None:
     assert Fake(channels=2, height=5, width=6, outputs=3).shape() == Shape(2, 5, 6, 3, "classes")
