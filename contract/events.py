@@ -158,6 +158,8 @@ class StopReason(StrEnum):
     """All epochs are done."""
     EARLY_STOPPING = "early_stopping"
     """The monitored metric stopped improving."""
+    TOLERANCE = "tolerance"
+    """The objective is stationary: the norm of its gradient mapping is not above the tolerance."""
 
 
 class LayerWeights(_Said):
