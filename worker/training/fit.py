@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from contract import events
-from worker.training import batches, checkpoint, objective, precision, report, step
+from worker.training import batches, checkpoint, finite, objective, polish, precision, report, step, weights
 from worker.training.rows import Rows
 from worker.training.run import Run, Totals
 from worker.training.said import TICK, Said
@@ -27,6 +27,8 @@ def fit(run: Run) -> Iterator[Said]:
         while run.standing.checkpoint_due or not run.is_over:
             if run.standing.checkpoint_due:
                 yield checkpoint.write(run)
+            elif polish.is_due(run):
+                polish.begin(run)
             else:
                 yield from _epoch(run)
         totals, confusion = yield from _evaluate(run, run.data.test, confusion=run.has_classes)
@@ -41,12 +43,12 @@ def _epoch(run: Run) -> Iterator[Said]:
     while run.standing.batch < run.steps_per_epoch:
         yield from step.take(run, order)
         yield pace.progress(run) if pace.is_due() else TICK
-    objective.check_weights(run)
+    finite.check_weights(run)
     metrics = report.epoch(run, pace.rows_per_second(run))
     if run.data.validation is not None:
         totals, _ = yield from _evaluate(run, run.data.validation)
         metrics |= report.means("val", totals, len(run.data.validation), has_classes=run.has_classes)
-    run.standing.close_epoch(metrics, run.spec.checkpoints, run.spec.early_stopping, run.spec.epochs)
+    run.standing.close_epoch(metrics, run.spec)
     run.totals = Totals.zero(run.device)
     yield events.EpochDone(epoch=run.standing.epoch, step=run.step, metrics=metrics, seconds=monotonic() - started)
 
@@ -59,7 +61,8 @@ def _evaluate(run: Run, rows: Rows, *, confusion: bool = False) -> Generator[Sai
     for start in range(0, len(rows), batches.CHUNK):
         with run.watch.measure("evaluate"):
             images, targets = rows.between(start, min(start + batches.CHUNK, len(rows)))
-            sums, logits = objective.measure(run, images, targets)
+            with weights.evaluated(run):
+                sums, logits = objective.measure(run, images, targets)
             totals.add(sums)
             if confusion:
                 counts += torch.bincount(targets * outputs + logits.argmax(1), minlength=outputs * outputs)
@@ -78,6 +81,7 @@ class _Pace:
         return monotonic() - self.at >= _REPORT_SECONDS
 
     def progress(self, run: Run) -> events.Progress:
+        finite.read(run)
         now, self.at = _Mark.of(run), monotonic()
         rows = now.rows - self.last.rows
         metrics = {"train.loss": (now.loss - self.last.loss) / rows}

@@ -51,9 +51,8 @@ def epoch(run: Run, rows_per_second: float) -> events.Metrics:
 def result(run: Run, test: events.Metrics, confusion: Tensor | None) -> events.Result:
     """What the finished run found."""
     standing = run.standing
-    ran_through = standing.epoch >= run.spec.epochs
     return events.Result(
-        stop_reason=events.StopReason.EPOCHS if ran_through else events.StopReason.EARLY_STOPPING,
+        stop_reason=standing.stop_reason(run.spec),
         epochs=standing.epoch,
         steps=run.step,
         metrics=standing.metrics | test,
