@@ -54,7 +54,11 @@ def result(shown: Json) -> "Table":
         name = f"{split}.accuracy" if f"{split}.accuracy" in metrics else f"{split}.loss"
         if name in metrics:
             table.add_row(name.replace(".", " "), number(metrics[name]))
+    if "test.ece" in metrics:
+        table.add_row("calibration", "  ".join(f"{name} {number(metrics[f'test.{name}'])}" for name in ("nll", "brier", "ece")))
     table.add_row("exact zeros", "\n".join(f"{layer['name']} {layer['zeros']:,} of {layer['size']:,}" for layer in layers))
+    if dead := [layer for layer in layers if layer.get("dead_filters")]:
+        table.add_row("dead filters", "\n".join(f"{layer['name']} {layer['dead_filters']:,} of {layer['filters']:,}" for layer in dead))
     table.add_row("data", lineage(shown["data"]))
     table.add_row("device", f"{machine['device']}, {machine['precision']}, {machine['threads']} threads")
     table.add_row("speed", f"{shown['samples_per_second']:,.0f} samples/s")

@@ -160,6 +160,8 @@ class StopReason(StrEnum):
     """All epochs are done."""
     EARLY_STOPPING = "early_stopping"
     """The monitored metric stopped improving."""
+    TOLERANCE = "tolerance"
+    """The objective is stationary: the norm of its gradient mapping is not above the tolerance."""
 
 
 class LayerWeights(_Said):
@@ -172,29 +174,68 @@ class LayerWeights(_Said):
     near_zero: int
     """|w| < 1e-3, exact zeros included."""
     l1: float
+    """‖W‖₁, the sum of absolute values."""
     l2: float
+    """‖W‖₂, the root of the sum of squares."""
+    filters: int
+    """Units in all: output filters of a convolution, neurons of a linear layer."""
+    dead_filters: int
+    """Units that give 0 to the next layer whatever the input, and can be removed; 0 for the network's outputs."""
+    sigma_max: float
+    """The largest singular value of the weight as a matrix [outputs, inputs·k·k]; NaN if it is not finite."""
+
+
+class ClassFigures(_Said):
+    """How well one class is told from the others on the test rows. 0 where a figure divides by nothing."""
+
+    label: int
+    precision: float
+    """Of the rows predicted as it, the share that is it."""
+    recall: float
+    """Of its rows, the share that was predicted as it."""
+    f1: float
+    """The harmonic mean of both."""
+    support: int
+    """Its test rows."""
+
+
+class Lineage(_Said):
+    """What must be the same for a result to be the same to the bit, beside the data."""
+
+    spec_sha256: str
+    """Of everything in the spec that training depends on: name, metadata, limits and priority are left out."""
+    seed: int
+    version: str
+    """Of Ridgeline."""
+    commit: str | None
+    """Of the code, where it is known."""
+    fingerprint: str
+    """Of the machine."""
 
 
 class Result(_Said):
-    """What a finished job found, computed on the last weights."""
+    """What a finished job found, computed on the last weights, or on their average where the job gives one away."""
 
     stop_reason: StopReason
     epochs: int
     steps: int
     metrics: Metrics
-    """Of the last epoch, and `test.loss`, `test.accuracy` of the last weights."""
+    """Of the last epoch, and `test.loss`; for classes `test.accuracy`, `test.nll`, `test.brier` and `test.ece` (15 bins)."""
     best_epoch: int
     """The epoch that the checkpoint policy's monitor calls best."""
     best_metrics: Metrics
     """That epoch's metrics."""
     confusion: tuple[tuple[int, ...], ...] | None
     """Test rows by true class (row) and predicted class (column); None for real targets."""
+    classes: tuple[ClassFigures, ...] | None
+    """In the order of their labels; None for real targets."""
     layers: tuple[LayerWeights, ...]
     parameters: int
     data: Data
     machine: Machine
     versions: dict[str, str]
     """Of Ridgeline, Python, torch, torchvision and numpy."""
+    lineage: Lineage
     timings: dict[str, float]
     """Seconds of this attempt: `load`, `train`, `evaluate`, `checkpoint`."""
     samples_per_second: float

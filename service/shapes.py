@@ -246,30 +246,64 @@ class ResultLayer(View):
     """Below 1e-3 in absolute value, exact zeros included."""
     l1: Number
     l2: Number
+    filters: int | None = None
+    """Output filters of a convolution, neurons of a linear layer. Null, as all below, in results of earlier versions."""
+    dead_filters: int | None = None
+    """Those that give 0 to the next layer whatever the input."""
+    sigma_max: Number | None = None
+    """The largest singular value of the weight as a matrix of outputs by inputs."""
+
+
+class ResultClass(View):
+    """How well one class is told from the others on the test rows."""
+
+    label: int
+    precision: Number
+    recall: Number
+    f1: Number
+    support: int
+    """Its test rows."""
+
+
+class Lineage(View):
+    """What must be the same for a result to be the same to the bit, beside the data."""
+
+    spec_sha256: str
+    """Of everything in the spec that training depends on."""
+    seed: int
+    version: str
+    commit: str | None
+    """Of the code, where it is known."""
+    fingerprint: str
+    """Of the machine."""
 
 
 class Result(View):
-    """What a succeeded job found, computed on the last weights."""
+    """What a succeeded job found, computed on the last weights, or on their average where the job gives one away."""
 
     object: Literal["training.result"] = "training.result"
     job_id: str
     stop_reason: str
-    """`epochs` or `early_stopping`."""
+    """`epochs`, `early_stopping` or `tolerance`: what ended the training, before a polish if there was one."""
     epochs: int
     steps: int
     metrics: Numbers
-    """Of the last epoch, and `test.loss`, `test.accuracy`."""
+    """Of the last epoch, and `test.loss`; for classes `test.accuracy`, `test.nll`, `test.brier` and `test.ece`."""
     best_epoch: int
     best_metrics: Numbers
     confusion: list[list[int]] | None
     """Test rows by true class (row) and predicted class (column); null for real targets."""
+    classes: list[ResultClass] | None = None
+    """In the order of their labels; null for real targets."""
     layers: list[ResultLayer]
     parameters: int
     data: Dataset
     machine: Machine
     versions: dict[str, str]
+    lineage: Lineage | None = None
     timings: Numbers
-    """Seconds of the last attempt by part."""
+    """Seconds: `queue` from submission to the first start; of the last attempt `start` until its first step was due, `load`, `train`,
+    `evaluate` and `checkpoint`."""
     samples_per_second: Number
     resumed_at_steps: list[int]
     """Steps at which the job was taken up again; empty if it ran through."""

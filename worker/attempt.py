@@ -70,7 +70,8 @@ class Attempt:
         self._news = News(dict(job.latest_metrics))
         self._stopping: Stopping | None = None
         self._stop_by = float("inf")
-        self._renewed_at = monotonic()
+        self._renewed_at = self._began_at = monotonic()
+        self._start_seconds = 0.0
         self._unstored = ""
 
     def run(self) -> None:
@@ -128,6 +129,9 @@ class Attempt:
                     return event
                 case events.CheckpointWritten():
                     self._keep(event)
+                case events.Started():
+                    self._start_seconds = monotonic() - self._began_at
+                    self._news.add(event)
                 case _:
                     self._news.add(event)
 
@@ -228,7 +232,7 @@ class Attempt:
     def _result(self, result: events.Result) -> Json:
         body = result.model_dump(mode="python")
         queued = (self.job.started_at or self.job.created_at) - self.job.created_at
-        body["timings"] = {"queue": queued, **body["timings"]}
+        body["timings"] = {"queue": queued, "start": self._start_seconds, **body["timings"]}
         lineage = {"spec_sha256": self.job.spec_sha256, "seed": self.job.spec["seed"], "attempts": self.job.attempt}
         return {
             **body,

@@ -8,9 +8,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
-from contract.spec import datasets, limits, losses, models, optimizers, penalties, schedules
+from contract.spec import datasets, finish, limits, losses, models, optimizers, penalties, schedules
 from contract.spec.base import Count, Seed, Spec, Text
 from contract.spec.datasets import Dataset
+from contract.spec.finish import EMA, Polish, Tolerance
 from contract.spec.limits import Checkpoints, EarlyStopping, Limits
 from contract.spec.losses import Loss
 from contract.spec.models import Model
@@ -63,12 +64,20 @@ class JobSpec(Spec):
     deterministic: bool = False
     """Refuse algorithms whose result varies from run to run, on a GPU at the price of speed."""
     early_stopping: EarlyStopping | None = None
+    tolerance: Tolerance | None = None
+    averaging: EMA | None = None
+    polish: Polish | None = None
     checkpoints: Annotated[Checkpoints, Field(default_factory=_checkpoints)]
     limits: Limits = Limits()
     device: Device = "auto"
     """`auto` takes whichever device a free worker has."""
     priority: Annotated[int, Field(ge=-100, le=100)] = 0
     """A queued job of higher priority starts first."""
+
+    @property
+    def most_epochs(self) -> int:
+        """Those of training and of polish, if nothing stops the job early."""
+        return self.epochs + (self.polish.epochs if self.polish else 0)
 
     @model_validator(mode="before")
     @classmethod
@@ -80,4 +89,4 @@ class JobSpec(Spec):
         return given | {name: {"monitor": "train.loss", **fields} for name, fields in told.items()}
 
 
-__all__ = ["Device", "JobSpec", "Precision", "datasets", "limits", "losses", "models", "optimizers", "penalties", "schedules"]
+__all__ = ["Device", "JobSpec", "Precision", "datasets", "finish", "limits", "losses", "models", "optimizers", "penalties", "schedules"]

@@ -38,5 +38,8 @@ Seed = Annotated[int, Field(ge=0, lt=2**63)]
 Text = Annotated[str, StringConstraints(max_length=200, pattern=r"^[^\x00-\x1f\x7f]*$")]
 LayerName = Annotated[str, StringConstraints(min_length=1, max_length=64, pattern=r"^[a-z0-9_.]+$")]
 
-Metric = Literal["train.loss", "train.objective", "train.accuracy", "val.loss", "val.accuracy"]
+Metric = Literal[
+    "train.loss", "train.objective", "train.accuracy", "val.loss", "val.objective", "val.accuracy", "val.nll", "val.brier", "val.ece"
+]
+"""What may be monitored. Accuracies rise as they get better, all others fall."""
 Mode = Literal["min", "max"]

@@ -138,7 +138,7 @@ def _new(tenant: str, spec: JobSpec, document: Json, digest: str, key: str | Non
         queue_deadline_at=now + spec.limits.max_queue_seconds,
         # The submitter rings once itself; the reconciler rings again if nobody came.
         next_ring_at=now + lifecycle.RING_SECONDS,
-        epochs=spec.epochs,
+        epochs=spec.most_epochs,
     )
 
 

@@ -6,8 +6,9 @@ import torch
 from torch import nn
 
 from contract.spec import JobSpec, plan
-from worker.training import checkpoint, datasets, losses, optimizers, penalties, precision
+from worker.training import averaging, checkpoint, datasets, losses, optimizers, penalties, precision
 from worker.training import models as networks
+from worker.training.latch import Latch
 from worker.training.optimizers import metric
 from worker.training.run import Run, Stopwatch, Totals
 
@@ -47,10 +48,12 @@ def run(spec: JobSpec, scratch: Path, resume_from: Path | None = None) -> Run:
             metric=metric.of(spec.optimizer, optimizer),
             terms=[],
             totals=Totals.zero(device),
+            latch=Latch.open(device),
             watch=watch,
             warnings=warnings,
         )
         made.terms = penalties.build(spec.penalties, network, named, made.steps_per_epoch, spec.seed)
+        averaging.begin(made)
         if saved:
             checkpoint.restore(made, saved)
     return made

@@ -1,8 +1,9 @@
 """What a checkpoint holds, and how a run comes back from it to the bit.
 
-`model.safetensors` is the network alone, in torch's names and plain contiguous layout, so that it loads with safetensors into
-the standard module; its metadata says how the pixels were standardised. `trainer.safetensors` holds the optimizer's state and
-the sums of the epoch under way; `state.json` where the run stands. Batches, dropout and schedules are functions of seed and step
+`model.safetensors` is the network alone, as it is judged and in torch's names and plain contiguous layout, so that it loads with
+safetensors into the standard module; its metadata says how the pixels were standardised. `trainer.safetensors` holds what training
+goes on from: the optimizer's state, the sums of the epoch under way, a polish's frozen support and, where an average is given away,
+that average and the weights it is of. `state.json` says where the run stands. Batches, dropout and schedules are functions of seed and step
 and have no state. See `folder` for the files.
 """
 
@@ -19,7 +20,7 @@ from torch import Tensor
 
 from contract import events
 from contract.spec import JobSpec
-from worker.training import folder, penalties
+from worker.training import finite, folder, penalties, polish, weights
 from worker.training.faults import ArtifactCorruptError
 from worker.training.run import Run
 from worker.training.standing import Standing
@@ -53,6 +54,7 @@ def write(run: Run, *, is_end: bool = False) -> events.CheckpointWritten:
     """Writes the run as it stands into a new folder of its scratch. Raises OSError, for instance when the disk is full."""
     name = f"step-{run.step:08d}-end" if is_end else f"step-{run.step:08d}"
     with run.watch.measure("checkpoint"):
+        finite.read(run)
         if not is_end:
             run.standing.checkpoint_due = False
         files = save(run, run.scratch / name)
@@ -94,17 +96,20 @@ def restore(run: Run, saved: Saved) -> None:
     state = saved.state
     _refuse_other("spec", state.spec_sha256, spec_sha256(run.spec))
     _refuse_other("data", state.data_sha256, run.data.lineage.sha256)
+    run.standing = state.standing.model_copy(deep=True)
+    run.standing.resumed_at_steps = (*run.standing.resumed_at_steps, run.step)
     try:
-        run.model.load_state_dict(saved.model)
+        run.model.load_state_dict(saved.model | _named("raw.", saved.trainer))
         _restore_optimizer(run, saved.trainer)
         for name, value in penalties.state(run.terms).items():
             value.copy_(saved.trainer[name])
         run.totals.loss.copy_(saved.trainer["totals.loss"])
         run.totals.correct.copy_(saved.trainer["totals.correct"])
+        for name, value in run.average.items():
+            value.copy_(saved.trainer[f"average.{name}"])
+        polish.restore(run, saved.trainer)
     except (KeyError, RuntimeError) as error:
         raise ArtifactCorruptError(f"the checkpoint's tensors are not those of this network ({error})", _HINT) from error
-    run.standing = state.standing.model_copy(deep=True)
-    run.standing.resumed_at_steps = (*run.standing.resumed_at_steps, run.step)
     if state.machine != run.machine:
         run.warnings.append(
             f"resumed on {run.machine.fingerprint()} what was begun on {state.machine.fingerprint()}; "
@@ -121,7 +126,12 @@ _HINT = "Resume from an earlier checkpoint, or start the job anew."
 
 
 def _model(run: Run) -> dict[str, Tensor]:
-    return {name: _plain(value) for name, value in (run.model.state_dict() | run.held_buffers).items()}
+    return _plainly(_own(run) | weights.given_away(run))
+
+
+def _own(run: Run) -> dict[str, Tensor]:
+    """What training has made of the network at the last step boundary."""
+    return run.model.state_dict() | run.held_buffers
 
 
 def _metadata(run: Run) -> dict[str, str]:
@@ -130,13 +140,20 @@ def _metadata(run: Run) -> dict[str, str]:
 
 
 def _trainer(run: Run) -> dict[str, Tensor]:
-    found = {"totals.loss": _plain(run.totals.loss), "totals.correct": _plain(run.totals.correct)}
-    found |= {name: _plain(value) for name, value in penalties.state(run.terms).items()}
-    for name, parameter in run.named.items():
-        for key, value in run.optimizer.state[parameter].items():
-            if value is not None:
-                found[f"optimizer.{name}:{key}"] = _plain(value)
-    return found
+    found = {"totals.loss": run.totals.loss, "totals.correct": run.totals.correct, **polish.state(run)}
+    found |= penalties.state(run.terms) | {f"average.{name}": value for name, value in run.average.items()}
+    if away := weights.given_away(run):
+        found |= {f"raw.{name}": value for name, value in _own(run).items() if name in away}
+    return _plainly(found | _optimizer(run))
+
+
+def _optimizer(run: Run) -> dict[str, Tensor]:
+    return {
+        f"optimizer.{name}:{key}": value
+        for name, parameter in run.named.items()
+        for key, value in run.optimizer.state[parameter].items()
+        if value is not None
+    }
 
 
 def _state(run: Run) -> State:
@@ -148,9 +165,13 @@ def _state(run: Run) -> State:
     )
 
 
-def _plain(value: Tensor) -> Tensor:
+def _plainly(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     """On the CPU in the standard layout, whatever layout the device prefers."""
-    return value.detach().to("cpu").contiguous()
+    return {name: value.detach().to("cpu").contiguous() for name, value in tensors.items()}
+
+
+def _named(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
 
 
 def _restore_optimizer(run: Run, trainer: dict[str, Tensor]) -> None:

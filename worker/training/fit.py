@@ -1,16 +1,13 @@
 """How a run is trained: a generator of what it has to say, which its caller may leave, save or end at any yield."""
 
-from collections.abc import Generator, Iterator
+from collections.abc import Iterator
 from time import monotonic
 
-import torch
-from torch import Tensor
-
 from contract import events
-from worker.training import batches, checkpoint, objective, precision, report, step
-from worker.training.rows import Rows
+from worker.training import batches, checkpoint, evaluation, finite, polish, precision, report, stationarity, step
 from worker.training.run import Run, Totals
 from worker.training.said import TICK, Said
+from worker.training.standing import GRADIENT_MAPPING
 
 _REPORT_SECONDS = 0.5
 
@@ -27,11 +24,12 @@ def fit(run: Run) -> Iterator[Said]:
         while run.standing.checkpoint_due or not run.is_over:
             if run.standing.checkpoint_due:
                 yield checkpoint.write(run)
+            elif polish.is_due(run):
+                polish.begin(run)
             else:
                 yield from _epoch(run)
-        totals, confusion = yield from _evaluate(run, run.data.test, confusion=run.has_classes)
-        test = report.means("test", totals, len(run.data.test), has_classes=run.has_classes)
-        yield events.Finished(result=report.result(run, test, confusion))
+        test = yield from evaluation.over(run, run.data.test)
+        yield events.Finished(result=report.result(run, test))
 
 
 def _epoch(run: Run) -> Iterator[Said]:
@@ -41,30 +39,15 @@ def _epoch(run: Run) -> Iterator[Said]:
     while run.standing.batch < run.steps_per_epoch:
         yield from step.take(run, order)
         yield pace.progress(run) if pace.is_due() else TICK
-    objective.check_weights(run)
+    finite.check_weights(run)
     metrics = report.epoch(run, pace.rows_per_second(run))
     if run.data.validation is not None:
-        totals, _ = yield from _evaluate(run, run.data.validation)
-        metrics |= report.means("val", totals, len(run.data.validation), has_classes=run.has_classes)
-    run.standing.close_epoch(metrics, run.spec.checkpoints, run.spec.early_stopping, run.spec.epochs)
+        metrics |= yield from evaluation.validation(run, run.data.validation)
+    if run.spec.tolerance is not None and run.standing.polished_from is None:
+        metrics[GRADIENT_MAPPING] = yield from stationarity.gradient_mapping(run)
+    run.standing.close_epoch(metrics, run.spec)
     run.totals = Totals.zero(run.device)
     yield events.EpochDone(epoch=run.standing.epoch, step=run.step, metrics=metrics, seconds=monotonic() - started)
-
-
-def _evaluate(run: Run, rows: Rows, *, confusion: bool = False) -> Generator[Said, None, tuple[Totals, Tensor | None]]:
-    """Sums of loss and right answers over `rows`, and if asked the counts [true class, predicted class]."""
-    outputs = run.spec.dataset.shape().outputs
-    totals, counts = Totals.zero(run.device), torch.zeros(outputs * outputs, dtype=torch.int64, device=run.device)
-    run.model.eval()
-    for start in range(0, len(rows), batches.CHUNK):
-        with run.watch.measure("evaluate"):
-            images, targets = rows.between(start, min(start + batches.CHUNK, len(rows)))
-            sums, logits = objective.measure(run, images, targets)
-            totals.add(sums)
-            if confusion:
-                counts += torch.bincount(targets * outputs + logits.argmax(1), minlength=outputs * outputs)
-        yield TICK
-    return totals, counts.view(outputs, outputs) if confusion else None
 
 
 class _Pace:
@@ -78,6 +61,7 @@ class _Pace:
         return monotonic() - self.at >= _REPORT_SECONDS
 
     def progress(self, run: Run) -> events.Progress:
+        finite.read(run)
         now, self.at = _Mark.of(run), monotonic()
         rows = now.rows - self.last.rows
         metrics = {"train.loss": (now.loss - self.last.loss) / rows}

@@ -14,6 +14,7 @@ from contract import events
 from contract.spec import JobSpec, plan
 from worker.training import precision, schedules
 from worker.training.datasets import Data
+from worker.training.latch import Latch
 from worker.training.losses import Loss
 from worker.training.optimizers.metric import Metric
 from worker.training.penalties.term import Term
@@ -72,6 +73,10 @@ class Run:
     terms: list[Term]
     totals: Totals
     """Over the rows of the epoch under way."""
+    latch: Latch
+    """Shut by the first step that is not finite."""
+    average: dict[str, Tensor] = field(default_factory=dict)
+    """The moving average of the parameters and real buffers by name, where the job asks for one."""
     standing: Standing = field(default_factory=Standing)
     watch: Stopwatch = field(default_factory=Stopwatch)
     warnings: list[str] = field(default_factory=list)
@@ -85,7 +90,14 @@ class Run:
     @property
     def steps(self) -> int:
         """Of the whole job, if nothing stops it early."""
-        return self.spec.epochs * self.steps_per_epoch
+        start, polish = self.standing.polished_from, self.spec.polish
+        epochs = self.spec.most_epochs if start is None or polish is None else start + polish.epochs
+        return epochs * self.steps_per_epoch
+
+    @property
+    def first_step(self) -> int:
+        """Steps done when the present phase began: 0, or those before the polish."""
+        return (self.standing.polished_from or 0) * self.steps_per_epoch
 
     @property
     def step(self) -> int:
@@ -100,15 +112,19 @@ class Run:
 
     @property
     def is_over(self) -> bool:
-        return self.standing.epoch >= self.spec.epochs or self.standing.is_stale(self.spec.early_stopping)
+        return self.standing.is_over(self.spec)
 
     @property
     def has_classes(self) -> bool:
         return self.spec.dataset.shape().targets == "classes"
 
     def lr(self, step: int) -> float:
-        """The learning rate of step number `step`, from 0."""
-        return self.spec.optimizer.lr * schedules.factor(self.spec.schedule, step, self.steps, self.steps_per_epoch)
+        """The learning rate of step number `step`, from 0. That of polish falls linearly, its last step at 1/steps of its first."""
+        if self.spec.polish is not None and self.standing.polished_from is not None and step >= self.first_step:
+            top = self.spec.polish.lr or self.spec.optimizer.lr / 10
+            return top * (self.steps - step) / (self.steps - self.first_step)
+        steps = self.spec.epochs * self.steps_per_epoch
+        return self.spec.optimizer.lr * schedules.factor(self.spec.schedule, step, steps, self.steps_per_epoch)
 
     def autocast(self) -> AbstractContextManager[object]:
         return precision.autocast(self.machine.precision, self.device)

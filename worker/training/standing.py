@@ -1,12 +1,14 @@
 """Where a run stands: everything about it that is neither a tensor nor decided by its spec, written into each checkpoint as it is."""
 
-from math import isnan
+from math import inf, isnan
 
 from pydantic import BaseModel, ConfigDict
 
 from contract import events
-from contract.spec import limits
+from contract.spec import JobSpec, limits
 from contract.spec.base import Mode
+
+GRADIENT_MAPPING = "train.gradient_mapping"
 
 
 class Standing(BaseModel):
@@ -18,6 +20,8 @@ class Standing(BaseModel):
     """Epochs trained and validated."""
     batch: int = 0
     """Steps done in the epoch that follows."""
+    polished_from: int | None = None
+    """Epochs done when polish began; None before that."""
     checkpoint_due: bool = False
     """Whether the policy wants the finished epoch kept and that has not happened yet."""
     metrics: events.Metrics = {}
@@ -30,21 +34,40 @@ class Standing(BaseModel):
     """Epochs since then."""
     resumed_at_steps: tuple[int, ...] = ()
 
-    def close_epoch(self, metrics: events.Metrics, policy: limits.Checkpoints, stopping: limits.EarlyStopping | None, epochs: int) -> None:
+    def close_epoch(self, metrics: events.Metrics, spec: JobSpec) -> None:
         """Takes in a validated epoch: counts it, and decides what it means for the best epoch, for stopping and for checkpoints."""
         self.epoch, self.batch, self.metrics = self.epoch + 1, 0, metrics
-        value = metrics[policy.monitor]
-        is_best = not self.best_metrics or improves(value, self.best_metrics[policy.monitor], policy.mode)
+        policy = spec.checkpoints
+        is_best = not self.best_metrics or improves(metrics[policy.monitor], self.best_metrics[policy.monitor], policy.mode)
         if is_best:
             self.best_epoch, self.best_metrics = self.epoch, metrics
-        if stopping:
-            self._watch(metrics[stopping.monitor], stopping)
-        is_last = self.epoch >= epochs or self.is_stale(stopping)
-        self.checkpoint_due = is_best or is_last or self.epoch % policy.every_epochs == 0
+        if spec.early_stopping and self.polished_from is None:
+            self._watch(metrics[spec.early_stopping.monitor], spec.early_stopping)
+        ends_a_phase = self.is_over(spec) or (self.polished_from is None and self.has_settled(spec))
+        self.checkpoint_due = is_best or ends_a_phase or self.epoch % policy.every_epochs == 0
 
-    def is_stale(self, stopping: limits.EarlyStopping | None) -> bool:
-        """Whether early stopping has run out of patience."""
-        return stopping is not None and self.stale_epochs >= stopping.patience
+    def is_over(self, spec: JobSpec) -> bool:
+        """Whether nothing is left to train: the main phase has ended, and the polish after it if there is one."""
+        if spec.polish is None:
+            return self.has_settled(spec)
+        return self.polished_from is not None and self.epoch >= self.polished_from + spec.polish.epochs
+
+    def has_settled(self, spec: JobSpec) -> bool:
+        """Whether the main phase has come to its end, in whichever way."""
+        return self.epoch >= spec.epochs or self._is_stale(spec) or self._is_stationary(spec)
+
+    def stop_reason(self, spec: JobSpec) -> events.StopReason:
+        """What ended the main phase."""
+        main_epochs = self.epoch if self.polished_from is None else self.polished_from
+        if main_epochs >= spec.epochs:
+            return events.StopReason.EPOCHS
+        return events.StopReason.EARLY_STOPPING if self._is_stale(spec) else events.StopReason.TOLERANCE
+
+    def _is_stale(self, spec: JobSpec) -> bool:
+        return spec.early_stopping is not None and self.stale_epochs >= spec.early_stopping.patience
+
+    def _is_stationary(self, spec: JobSpec) -> bool:
+        return spec.tolerance is not None and self.metrics.get(GRADIENT_MAPPING, inf) <= spec.tolerance.gradient_mapping
 
     def _watch(self, value: float, stopping: limits.EarlyStopping) -> None:
         if self.watched is None or improves(value, self.watched, stopping.mode, stopping.min_delta):

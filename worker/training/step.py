@@ -4,7 +4,7 @@ from collections.abc import Generator, Iterator
 
 import torch
 
-from worker.training import batches, keys, models, objective, optimizers, penalties
+from worker.training import averaging, batches, finite, keys, models, objective, optimizers, penalties
 from worker.training.run import Run, Totals
 from worker.training.said import TICK, Said
 
@@ -25,7 +25,7 @@ def take(run: Run, order: batches.Order | None) -> Iterator[Said]:
             sums = objective.backward(run, *batches.take(run, order))
     with run.watch.measure("train"):
         penalties.add_gradients(run.terms, step)
-        objective.check_finite(run, sums.loss, lr)
+        finite.check(run, sums.loss)
         optimizers.set_lr(run.optimizer, lr)
         penalties.decay(run.terms, step, lr)
         run.optimizer.step()
@@ -33,6 +33,7 @@ def take(run: Run, order: batches.Order | None) -> Iterator[Said]:
         rows = run.epoch_rows
         run.totals.add(sums)
         run.held_buffers = {}
+        averaging.update(run)
         run.standing.batch += 1
         run.watch.rows += run.epoch_rows - rows
 

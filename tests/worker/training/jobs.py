@@ -8,7 +8,7 @@ from torch import Tensor
 
 from contract import events
 from contract.spec import JobSpec, check
-from worker.training import build, penalties
+from worker.training import build, penalties, polish
 from worker.training.fit import fit
 from worker.training.run import Run
 from worker.training.said import Said, Tick
@@ -60,6 +60,7 @@ def to_step(run: Run, step: int) -> Iterator[Said]:
 def bits(run: Run) -> dict[str, bytes]:
     """Every value that training has made, by name."""
     found: dict[str, Tensor] = dict(run.model.state_dict())
+    found |= {f"average.{name}": value for name, value in run.average.items()} | polish.state(run)
     for name, parameter in run.named.items():
         found |= {f"{name}:{key}": value for key, value in run.optimizer.state[parameter].items() if value is not None}
     found |= penalties.state(run.terms)

@@ -59,12 +59,14 @@ def test_an_epochs_metrics_are_means_over_its_rows_with_each_term_apart(tmp_path
         "train.accuracy": (logits.argmax(1) == classes).double().mean().item(),
         "train.penalty.l1": l1,
         "train.penalty.l2": l2,
+        "train.penalty": l1 + l2,
         "train.objective": loss + l1 + l2,
+        "val.objective": metrics["val.loss"] + l1 + l2,
         "lr": 1e-9,
         "weights.zeros": 0.0,
     }
     assert {name: metrics[name] for name in expected} == pytest.approx(expected, rel=1e-6)
-    assert metrics.keys() == {*expected, "val.loss", "val.accuracy", "samples_per_second"}
+    assert metrics.keys() == {*expected, "val.loss", "val.accuracy", "val.nll", "val.brier", "val.ece", "samples_per_second"}
 
 
 def test_the_loss_of_an_epoch_weighs_a_ragged_last_batch_by_its_rows(tmp_path: Path) -> None:
@@ -167,7 +169,7 @@ def test_a_diverging_job_ends_before_the_bad_step_and_names_it_with_a_remedy(tmp
     with pytest.raises(DivergedError, match=r"at step [0-9]+") as caught:
         jobs.said(run)
 
-    assert str(caught.value).endswith(f"at step {run.step + 1}")
+    assert f"at step {run.step + 1} (data loss " in str(caught.value)
     assert "became inf" in str(caught.value) or "became nan" in str(caught.value)
     assert all(parameter.isfinite().all() for parameter in run.named.values())
 

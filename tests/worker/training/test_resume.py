@@ -7,8 +7,9 @@ import pytest
 
 from contract import events
 from tests.worker.training import jobs
-from worker.training import checkpoint
+from worker.training import averaging, checkpoint
 from worker.training.fit import fit
+from worker.training.polish import Support
 from worker.training.run import Run
 from worker.training.said import Tick
 
@@ -66,6 +67,49 @@ def test_an_interrupted_job_ends_as_the_uninterrupted_one_to_the_bit(tmp_path: P
     assert found == expected
     assert told == epochs
     assert run.standing.resumed_at_steps == tuple(stops)
+
+
+# Polish begins after step 9 of 15; a stop at 9 is before it, and its first step is the tenth.
+POLISHED = {"polish": {"epochs": 2}, "penalties": [{"kind": "l1", "lambda": 0.02}, {"kind": "l2", "lambda": 1e-3}]}
+ENDS: dict[str, dict[str, Any]] = {
+    "averaged": {"averaging": {"kind": "ema"}},
+    "tolerant": {"tolerance": {"gradient_mapping": 1e-9}},
+    "polished": POLISHED,
+    "all": {**POLISHED, "averaging": {"kind": "ema"}, "tolerance": {"gradient_mapping": 1e-9}},
+}
+
+
+@pytest.mark.parametrize("end", ENDS)
+@pytest.mark.parametrize("stops", [[2], [3], [9], [10], [4, 12]], ids=str)
+def test_an_averaged_or_polished_job_resumes_to_the_bit_too(tmp_path: Path, end: str, stops: list[int]) -> None:
+    fields = {**_hard("adam"), "optimizer": {"kind": "adam", "lr": 0.01}, **ENDS[end]}
+    fields["epochs"] = 3 if "polish" in fields else 5
+    expected, epochs = _whole(tmp_path, fields)
+
+    found, told, run = _interrupted(tmp_path, fields, stops)
+
+    assert found == expected
+    assert told == epochs
+    assert run.standing.polished_from == (3 if "polish" in fields else None)
+
+
+def test_a_job_stopped_just_after_polish_began_resumes_with_the_same_support(tmp_path: Path) -> None:
+    fields = {**_hard("adam"), "optimizer": {"kind": "adam", "lr": 0.01}, **ENDS["all"]}
+    expected, _ = _whole(tmp_path, fields)
+    run = jobs.run(tmp_path / "first", **fields)
+    going = fit(run)
+    while run.standing.polished_from is None:
+        next(going)
+    source = tmp_path / "first" / checkpoint.write(run, is_end=True).folder
+    saved = checkpoint.read(source)
+    kept = [name for name in saved.trainer if name.startswith("polish.")]
+
+    resumed = jobs.run(tmp_path / "second", source, **fields)
+    jobs.said(resumed)
+
+    assert len(kept) == 4
+    assert any(not saved.trainer[name].all() for name in kept)
+    assert jobs.bits(resumed) == expected
 
 
 def test_a_job_saved_amid_a_full_batch_gradient_loses_only_that_gradient(tmp_path: Path) -> None:
@@ -179,6 +223,21 @@ def _forget_best(run: Run) -> None:
     run.standing.best_epoch, run.standing.best_metrics = 0, {}
 
 
+def _forget_average(run: Run) -> None:
+    averaging.begin(run)
+
+
+def _forget_phase(run: Run) -> None:
+    run.standing.polished_from = None
+
+
+def _forget_support(run: Run) -> None:
+    for term in run.terms:
+        if isinstance(term, Support):
+            term.kept[0].fill_(1)
+
+
+LATE_MUTANTS = [_forget_average, _forget_phase, _forget_support]
 MUTANTS = [
     _forget_model,
     _forget_buffers,
@@ -210,3 +269,19 @@ def test_everything_in_a_checkpoint_is_needed(tmp_path: Path, forget: Any) -> No
     same_epochs = [epoch for epoch in told if epoch] == [epoch for epoch in expected if epoch][1:]
     same_best = resumed.standing.best_epoch == whole.standing.best_epoch
     assert not (jobs.bits(resumed) == jobs.bits(whole) and same_epochs and same_best)
+
+
+@pytest.mark.parametrize("forget", LATE_MUTANTS)
+def test_everything_in_a_checkpoint_of_a_polished_job_is_needed(tmp_path: Path, forget: Any) -> None:
+    fields = {**_hard("adam"), "optimizer": {"kind": "adam", "lr": 0.01}, **ENDS["all"]}
+    whole = jobs.run(tmp_path / "whole", **fields)
+    expected = jobs.result(whole)
+    run = jobs.run(tmp_path / "first", **fields)
+    jobs.to_step(run, 11)
+    source = tmp_path / "first" / checkpoint.write(run, is_end=True).folder
+
+    resumed = jobs.run(tmp_path / "second", source, **fields)
+    forget(resumed)
+    found = jobs.result(resumed)
+
+    assert not (jobs.bits(resumed) == jobs.bits(whole) and found.metrics == expected.metrics)

@@ -46,6 +46,11 @@ def set_lr(optimizer: optim.Optimizer, lr: float) -> None:
         group["lr"] = lr
 
 
+def averaged(spec: optimizers.Optimizer, built: optim.Optimizer, parameters: Sequence[Tensor]) -> list[Tensor] | None:  # noqa: ARG001
+    """Fresh tensors of the weights to be judged by, where the optimizer trains at others; None where they are the parameters."""
+    return None
+
+
 def _momentum_ema(optimizer: optimizers.MomentumEMA, parameters: Sequence[Tensor]) -> optim.SGD:
     built = optim.SGD(parameters, lr=optimizer.lr, momentum=optimizer.beta, dampening=optimizer.beta, foreach=True)
     for parameter in parameters:
