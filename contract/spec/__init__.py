@@ -58,7 +58,8 @@ class JobSpec(Spec):
     batch_size: Annotated[Count | Literal["full"], Field(default_factory=_batch_size, union_mode="left_to_right")]
     """Rows a step, 64 unless the optimizer is `gd`; `full` takes the gradient over the whole training set, accumulated."""
     seed: Seed = 0
-    """Decides the split, the initial weights, the order of the rows and dropout: the same seed gives the same run."""
+    """Decides the split, flaws put into the data, the initial weights, the order and augmentation of the rows, and dropout: the same
+    seed gives the same run."""
     precision: Precision = "auto"
     """`auto` takes bfloat16 autocast where the device gains from it, else float32. Weights are kept in float32 or float64."""
     deterministic: bool = False

@@ -78,7 +78,7 @@ def test_rows_without_a_label_are_left_out_everywhere_and_counted() -> None:
     assert whole.lineage.unlabelled_rows == 0
 
 
-def test_the_rows_that_keep_their_labels_keep_their_images(tmp_path: Path) -> None:
+def test_the_rows_that_keep_their_labels_keep_their_images() -> None:
     whole, data = _prepared(validation_fraction=0), _prepared(validation_fraction=0, missing_labels=0.4)
 
     known = dict(zip(map(bytes, whole.train.flat.numpy()), whole.train.targets.tolist(), strict=True))
