@@ -121,8 +121,8 @@ def _share_of_zeros(result: Json) -> float:
 def _removed(results: list[Json]) -> str:
     """For each layer that lost some: its mean number of dead filters or neurons, of how many."""
     layers = zip(*(result["layers"] for result in results), strict=True)
-    lost = [(same[0], statistics.mean(layer["dead"] for layer in same)) for same in layers]
-    return ", ".join(f"{layer['name']} {dead:.1f} of {layer['rows']}" for layer, dead in lost if dead) or "none"
+    lost = [(same[0], statistics.mean(layer["dead_filters"] for layer in same)) for same in layers]
+    return ", ".join(f"{layer['name']} {dead:.1f} of {layer['filters']}" for layer, dead in lost if dead) or "none"
 
 
 if __name__ == "__main__":
