@@ -112,7 +112,9 @@ def test_a_penalty_lies_on_what_its_spec_says(tmp_path: Path, on: Any, expected:
 def test_a_bias_is_not_penalised_by_default(tmp_path: Path, form: dict[str, Any]) -> None:
     run = _after_a_step(tmp_path, form)
     with torch.no_grad():
-        torch._foreach_add_(list(run.named.values()), 1.0)
+        for parameter in run.named.values():
+            # Small values for the penalties that leave large ones alone, large ones for the constraint.
+            parameter.copy_(torch.linspace(1e-3, 1.5, parameter.numel()).view(parameter.shape))
     before = {name: parameter.detach().clone() for name, parameter in run.named.items()}
 
     _whole_step(run)
@@ -284,6 +286,7 @@ def test_max_norm_is_torchs_renorm_and_holds_after_any_penalty_that_comes_with_i
     assert all(parameter.flatten(1).norm(dim=1).max() <= 0.4 + 1e-12 for parameter in run.terms[-1].parameters)
     with torch.no_grad():
         torch._foreach_mul_(run.terms[-1].parameters, 3.0)
+        run.terms[-1].parameters[0][1] *= 0.1
     expected = [torch.renorm(parameter.detach(), 2, 0, 0.4) for parameter in run.terms[-1].parameters]
 
     penalties.shrink(run.terms[-1:], 0, 0.1, run.metric)
