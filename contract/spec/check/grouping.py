@@ -18,6 +18,7 @@ def faults(spec: JobSpec) -> Iterator[Fault]:
     for index, penalty in enumerate(spec.penalties):
         if penalty.dimensions is not None:
             yield from _misfits(spec, penalty, ("penalties", index), {layer.name: layer for layer in network})
+        yield from _norms_in_groups(spec, index, network)
 
 
 def _misfits(spec: JobSpec, penalty: penalties.Penalty, path: tuple[str | int, ...], network: dict[str, plan.Layer]) -> Iterator[Fault]:
@@ -32,6 +33,19 @@ def _misfits(spec: JobSpec, penalty: penalties.Penalty, path: tuple[str | int, .
                 yield Fault((*path, "on", position), "no_groups", f"{needs} and '{name}' is none; leave it out{_or(by)}")
     elif not laid.layers(penalty, list(network.values())):
         yield Fault((*path, "by"), "no_groups", f"{needs} and this {spec.model.kind} has none; {_INSTEAD[by or 'filter']}")
+
+
+def _norms_in_groups(spec: JobSpec, index: int, network: tuple[plan.Layer, ...]) -> Iterator[Fault]:
+    """A norm that the penalty names, and that another one has in its groups."""
+    penalty = spec.penalties[index]
+    if not (isinstance(penalty.on, tuple) and penalty.is_proximal and penalty.is_active):
+        return
+    for other in spec.penalties:
+        if isinstance(other, penalties.GroupLasso | penalties.SparseGroup) and other.with_bias and other.is_active:
+            norms = {norm.name for layer in laid.layers(other, network) if (norm := laid.norm_behind(layer, network))}
+            for name in sorted(norms & set(penalty.on)):
+                message = f"'{name}' is in the groups of {other.kind} with_bias and both are proximal; leave it out, or drop with_bias"
+                yield Fault(("penalties", index, "on"), "overlap", message)
 
 
 def _or(by: penalties.By | None) -> str:

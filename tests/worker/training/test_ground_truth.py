@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from sklearn.linear_model import ElasticNet, Lasso, LogisticRegression, Ridge
+from sklearn.linear_model import ElasticNet, Lasso, LogisticRegression, MultiTaskLasso, Ridge
 
 from tests.worker.training import jobs
 from worker.training.fit import fit
@@ -98,6 +98,10 @@ LEAST_SQUARES = {
         [{"kind": "l1", "lambda": 0.08}, {"kind": "l2", "lambda": 0.12}],
         lambda n: ElasticNet(alpha=0.2, l1_ratio=0.4, tol=1e-14, max_iter=100_000),
     ),
+    "elastic_net_in_one": (
+        [{"kind": "elastic_net", "lambda": 0.2, "l1_ratio": 0.4}],
+        lambda n: ElasticNet(alpha=0.2, l1_ratio=0.4, tol=1e-14, max_iter=100_000),
+    ),
 }
 
 
@@ -164,5 +168,59 @@ def test_with_the_threshold_of_plain_gradient_descent_adam_misses_the_lasso(tmp_
     run.metric = lambda parameters, scale: scale
 
     gap, _ = _lasso_gap(run)
+
+    assert gap > 1e-3
+
+
+# scikit-learn's penalty is α Σ‖w_g‖ over input features, ours has √|g| with |g| = 3 outputs.
+ALPHA = 0.25
+GROUPS = [{"kind": "group_lasso", "by": "input_channel", "lambda": ALPHA / 3**0.5}]
+
+
+def _multi_task_gap(run: Run, *, steps: int) -> tuple[float, float, bool]:
+    """By how much objective and weights miss MultiTaskLasso's, and whether the same features are zero in all outputs."""
+    X, y = _arrays(run)
+    oracle = MultiTaskLasso(ALPHA, tol=1e-15, max_iter=100_000).fit(X, y)
+
+    def objective(weight: np.ndarray, bias: np.ndarray) -> float:
+        return float(((X @ weight.T + bias - y) ** 2).sum() / (2 * len(X)) + ALPHA * np.linalg.norm(weight, axis=0).sum())
+
+    weight, bias = _settle(run, steps=steps)
+    zeros = (oracle.coef_ == 0).all(0)
+    assert 3 <= zeros.sum() <= 17
+    same_zeros = np.array_equal((weight == 0).all(0), zeros) and np.array_equal((weight == 0).any(0), zeros)
+    gap = objective(weight, bias) - objective(oracle.coef_, oracle.intercept_)
+    return gap, float(np.abs(weight - oracle.coef_).max()), same_zeros
+
+
+def test_least_squares_with_groups_of_inputs_are_scikit_learns_multi_task_lasso(tmp_path: Path) -> None:
+    run = _run(tmp_path, REAL, GROUPS, optimizer={"kind": "sgd", "lr": 0.05, "momentum": 0.8})
+
+    _, distance, same_zeros = _multi_task_gap(run, steps=8_000)
+
+    assert distance <= 1e-10
+    assert same_zeros
+
+
+def test_proximal_adam_reaches_the_multi_task_lasso_and_its_zero_features(tmp_path: Path) -> None:
+    gap, _, same_zeros = _multi_task_gap(_run(tmp_path, REAL, GROUPS, **ADAM), steps=2_000)
+
+    assert abs(gap) <= 1e-10
+    assert same_zeros
+
+
+@pytest.mark.parametrize("metric", ["mean", "one"])
+def test_with_one_number_for_adams_metric_groups_miss_the_multi_task_lasso(tmp_path: Path, metric: str) -> None:
+    run = _run(tmp_path, REAL, GROUPS, **ADAM | {"epochs": 600})
+    exact = run.metric
+
+    def mean(parameters: Any, scale: float) -> Any:
+        found = exact(parameters, scale)
+        assert isinstance(found, list)
+        return [torch.full_like(each, 1 / float(each.reciprocal().mean())) for each in found]
+
+    run.metric = mean if metric == "mean" else lambda parameters, scale: scale
+
+    gap, _, _ = _multi_task_gap(run, steps=600)
 
     assert gap > 1e-3

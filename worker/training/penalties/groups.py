@@ -75,7 +75,6 @@ def value(layers: Sequence[Groups]) -> float:
 def _companions(layer: plan.Layer, network: Sequence[plan.Layer], named: Mapping[str, Tensor]) -> list[Tensor]:
     """The layer's bias, and scale and shift of the norm that directly follows it."""
     found = [f"{layer.name}.bias"] if layer.bias else []
-    behind = network[network.index(layer) + 1 :][:1]
-    if behind and behind[0].norm:
-        found += [f"{behind[0].name}.weight", f"{behind[0].name}.bias"]
+    if norm := laid.norm_behind(layer, network):
+        found += [f"{norm.name}.weight", f"{norm.name}.bias"]
     return [named[name] for name in found]

@@ -17,11 +17,9 @@ class Hoyer(Term):
 
     def add_gradient(self, strength: float) -> None:
         ratios = self._ratios()
-        scaled = torch._foreach_mul(self.parameters, ratios)
         slopes = torch._foreach_sign(self.parameters)
-        torch._foreach_sub_(slopes, scaled)
-        torch._foreach_mul_(slopes, ratios)
-        torch._foreach_add_(self.gradients, slopes, alpha=2 * strength)
+        torch._foreach_addcmul_(slopes, self.parameters, ratios, value=-1)
+        torch._foreach_addcmul_(self.gradients, slopes, ratios, value=2 * strength)
 
     def value(self, strength: float) -> float:
         ratios = torch.stack(self._ratios()).double()

@@ -25,7 +25,7 @@ class MCP(Term):
 
     def shrink(self, strength: float, lr: float, metric: Metric) -> None:
         tau, gamma, tiny = metric(self.parameters, lr), self.spec.gamma, _tiny(self.parameters)
-        factors = _reciprocals(self.parameters)
+        factors = _reciprocals(self.parameters, tau)
         # Both thresholds in one: √(γτ) is below τ exactly where τ > γ.
         if isinstance(tau, float):
             torch._foreach_mul_(factors, -strength * min(tau, sqrt(gamma * tau)))
@@ -63,15 +63,15 @@ class SCAD(Term):
 
     def shrink(self, strength: float, lr: float, metric: Metric) -> None:
         tau, a, tiny = metric(self.parameters, lr), self.spec.a, _tiny(self.parameters)
-        factors = _reciprocals(self.parameters)
+        factors = _reciprocals(self.parameters, tau)
         # The larger of the soft threshold's factor and the second line's, which is above 1 from where z is left alone.
         if isinstance(tau, float):
-            second = list(torch._foreach_mul(factors, -strength * float(_knee(torch.tensor(tau, dtype=torch.float64), a))))
+            second = list(torch._foreach_mul(factors, -strength * _knee(tau, a)))
             torch._foreach_add_(second, a - 1)
             torch._foreach_mul_(second, 1 / max(a - 1 - tau, tiny))
             torch._foreach_mul_(factors, -strength * tau)
         else:
-            second = [_knee(each, a) for each in tau]
+            second = [_knees(each, a) for each in tau]
             torch._foreach_mul_(second, -strength)
             torch._foreach_mul_(second, factors)
             torch._foreach_add_(second, a - 1)
@@ -155,10 +155,11 @@ class L0(Term):
         return strength * sum(int(parameter.count_nonzero()) for parameter in self.parameters)
 
 
-def _reciprocals(parameters: list[Tensor]) -> list[Tensor]:
-    """1/|θ|, finite at 0 as well."""
+def _reciprocals(parameters: list[Tensor], tau: float | list[Tensor]) -> list[Tensor]:
+    """1/|θ|. Finite at 0 as well where τ is by value: it may be so small there that a threshold is 0, and 0·∞ is no number."""
     found = torch._foreach_abs(parameters)
-    torch._foreach_clamp_min_(found, _tiny(parameters))
+    if not isinstance(tau, float):
+        torch._foreach_clamp_min_(found, _tiny(parameters))
     torch._foreach_reciprocal_(found)
     return list(found)
 
@@ -169,8 +170,15 @@ def _scale_(parameters: list[Tensor], factors: list[Tensor]) -> None:
     torch._foreach_mul_(parameters, factors)
 
 
-def _knee(tau: Tensor, a: float) -> Tensor:
+def _knee(tau: float, a: float) -> float:
     """SCAD's second line is (a - 1 - knee·λ/|z|)/(a - 1 - τ): aτ while that is a slope, the jump's place times a - 1 otherwise."""
+    if tau < a - 1:
+        return a * tau
+    return (a - 1) * ((a + 1 + tau) / 2 if tau <= a + 1 else sqrt(tau * (a + 1)))
+
+
+def _knees(tau: Tensor, a: float) -> Tensor:
+    """The same for a τ of each value."""
     jump = torch.where(tau <= a + 1, (tau + (a + 1)) / 2, (tau * (a + 1)).sqrt())
     return torch.where(tau < a - 1, a * tau, (a - 1) * jump)
 
