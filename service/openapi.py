@@ -28,6 +28,9 @@ FULL_SPEC: Final[Json] = {
     "precision": "auto",
     "deterministic": False,
     "early_stopping": {"monitor": "val.loss", "mode": "min", "patience": 5, "min_delta": 0.0},
+    "tolerance": {"gradient_mapping": 1e-3},
+    "averaging": {"kind": "ema", "decay": 0.999},
+    "polish": {"epochs": 2, "lr": 1e-4},
     "checkpoints": {"every_epochs": 1, "keep_last": 2, "keep_best": 1, "monitor": "val.loss", "mode": "min"},
     "limits": {"max_runtime_seconds": 3600, "max_queue_seconds": 86400},
     "device": "auto",
@@ -137,7 +140,7 @@ def _finished(document: Json) -> Json:
 
 
 # Described twice, by FastAPI for replies and by pydantic alone; they differ in what serialization makes required.
-_SHARED: Final = frozenset({"Dataset", "Machine", "ResultLayer", "Progress", "JobState", "Problem", "ProblemFault"})
+_SHARED: Final = frozenset({"Dataset", "Machine", "Result", "ResultLayer", "Progress", "JobState", "Problem", "ProblemFault"})
 
 
 def _finish(operation: Json) -> None:

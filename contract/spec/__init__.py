@@ -66,8 +66,11 @@ class JobSpec(Spec):
     """Refuse algorithms whose result varies from run to run, on a GPU at the price of speed."""
     early_stopping: EarlyStopping | None = None
     tolerance: Tolerance | None = None
+    """Stops the training where the penalised objective is stationary."""
     averaging: EMA | None = None
+    """Gives away a moving average of the weights in place of the weights themselves."""
     polish: Polish | None = None
+    """Refits a sparse network on its support, after the epochs above or after what stopped them."""
     checkpoints: Annotated[Checkpoints, Field(default_factory=_checkpoints)]
     limits: Limits = Limits()
     device: Device = "auto"

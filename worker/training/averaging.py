@@ -33,9 +33,11 @@ def sparse(run: Run) -> dict[str, Tensor]:
 
     A mean over weights that were ever different from zero is not zero: without this an averaged network would have no zeros at all.
     """
+    # Those of the last step boundary: amid a step the weights may lie elsewhere.
+    own = {name: run.held_buffers.get(name, parameter.detach()) for name, parameter in run.named.items()}
     thresholded = {id(parameter) for term in run.terms if finish.sparsifies(term.spec) for parameter in term.parameters}
     return {
-        name: torch.where(run.named[name].detach() == 0, 0.0, value) if id(run.named.get(name)) in thresholded else value
+        name: torch.where(own[name] == 0, 0.0, value) if id(run.named.get(name)) in thresholded else value
         for name, value in run.average.items()
     }
 

@@ -20,7 +20,7 @@ def gradient_mapping(run: Run) -> Generator[Said, None, float]:
     between the parts of the gradient; leaves weights and buffers as they were, to the bit, and no gradients (Beck, 2017, chapter 10).
     """
     run.model.eval()
-    run.optimizer.zero_grad(set_to_none=True)
+    run.model.zero_grad(set_to_none=True)
     rows = run.data.train
     for start in range(0, len(rows), batches.CHUNK):
         with run.watch.measure("evaluate"), weights.evaluated(run):
@@ -30,7 +30,7 @@ def gradient_mapping(run: Run) -> Generator[Said, None, float]:
     with run.watch.measure("evaluate"), weights.evaluated(run):
         penalties.add_gradients(run.terms, _SETTLED)
         distance = _moved(run, run.spec.optimizer.lr)
-    run.optimizer.zero_grad(set_to_none=True)
+    run.model.zero_grad(set_to_none=True)
     return distance / run.spec.optimizer.lr
 
 

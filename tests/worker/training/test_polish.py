@@ -74,6 +74,7 @@ def test_polish_follows_an_early_stop_at_once_and_is_not_stopped_itself(tmp_path
     result = jobs.result(run)
 
     assert (result.stop_reason, result.epochs, run.standing.polished_from, run.steps) == ("early_stopping", 7, 3, 21)
+    assert run.standing.stale_epochs == 2
 
 
 def test_the_last_epoch_before_polish_is_kept(tmp_path: Path) -> None:
@@ -93,3 +94,15 @@ def test_gradients_of_frozen_weights_do_not_reach_the_optimizers_moments(tmp_pat
         frozen = run.optimizer.state[parameter]["exp_avg"][kept == 0].abs()
         assert frozen.numel()
         assert frozen.max() < 1e-5
+
+
+def test_an_average_begins_anew_with_polish(tmp_path: Path) -> None:
+    run = jobs.run(tmp_path, **FIELDS, averaging={"kind": "ema"})
+    jobs.to_step(run, 9)
+    before = run.named["fc1.bias"].detach().clone()
+    going = fit(run)
+    while run.step < 10:
+        next(going)
+
+    expected = 0.1 * before + 0.9 * run.named["fc1.bias"].detach()
+    assert torch.allclose(run.average["fc1.bias"], expected, rtol=0, atol=1e-7)

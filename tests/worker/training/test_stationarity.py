@@ -78,8 +78,9 @@ def test_without_a_proximal_penalty_it_is_the_norm_of_the_whole_gradient(tmp_pat
 
 
 def test_a_lambda_that_is_still_warming_up_counts_in_full(tmp_path: Path) -> None:
-    rising = jobs.run(tmp_path, **LASSO | {"penalties": [{"kind": "l1", "lambda": 0.1, "warmup_epochs": 5}]}, epochs=10)
-    full = jobs.run(tmp_path, **LASSO, epochs=10)
+    penalties = [{"kind": "l1", "lambda": 0.1}, {"kind": "l2", "lambda": 0.5}]
+    rising = jobs.run(tmp_path, **LASSO | {"penalties": [{**each, "warmup_epochs": 5} for each in penalties]}, epochs=10)
+    full = jobs.run(tmp_path, **LASSO | {"penalties": penalties}, epochs=10)
 
     assert _now(rising) == _now(full)
 
