@@ -1,8 +1,8 @@
 """What a checkpoint holds, and how a run comes back from it to the bit.
 
 `model.safetensors` is the network alone, in torch's names and plain contiguous layout, so that it loads with safetensors into
-the standard module; its metadata says how the pixels were standardised. `trainer.safetensors` holds the optimizer's state and
-the sums of the epoch under way; `state.json` where the run stands. Batches, dropout and schedules are functions of seed and step
+the standard module; its metadata says how the pixels were standardised. `trainer.safetensors` holds the optimizer's tensors and
+the sums of the epoch under way; `state.json` where the run stands, and of the optimizer what is no tensor. Batches, dropout and schedules are functions of seed and step
 and have no state. See `folder` for the files.
 """
 
@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Literal
 
 import safetensors.torch
-import torch
 from pydantic import BaseModel, ConfigDict, ValidationError
 from torch import Tensor
 
@@ -21,6 +20,7 @@ from contract import events
 from contract.spec import JobSpec
 from worker.training import folder
 from worker.training.faults import ArtifactCorruptError
+from worker.training.optimizers import state
 from worker.training.run import Run
 from worker.training.standing import Standing
 
@@ -38,6 +38,7 @@ class State(BaseModel):
     data_sha256: str
     machine: events.Machine
     standing: Standing
+    optimizer: state.Remembered = state.Remembered()
 
 
 @dataclass(frozen=True)
@@ -91,21 +92,21 @@ def read(source: Path) -> Saved:
 
 def restore(run: Run, saved: Saved) -> None:
     """Puts a freshly built run where `saved` left it. Raises ArtifactCorruptError where it is another job's checkpoint."""
-    state = saved.state
-    _refuse_other("spec", state.spec_sha256, spec_sha256(run.spec))
-    _refuse_other("data", state.data_sha256, run.data.lineage.sha256)
+    told = saved.state
+    _refuse_other("spec", told.spec_sha256, spec_sha256(run.spec))
+    _refuse_other("data", told.data_sha256, run.data.lineage.sha256)
     try:
         run.model.load_state_dict(saved.model)
-        _restore_optimizer(run, saved.trainer)
+        _restore_optimizer(run, saved.trainer, told.optimizer)
         run.totals.loss.copy_(saved.trainer["totals.loss"])
         run.totals.correct.copy_(saved.trainer["totals.correct"])
     except (KeyError, RuntimeError) as error:
         raise ArtifactCorruptError(f"the checkpoint's tensors are not those of this network ({error})", _HINT) from error
-    run.standing = state.standing.model_copy(deep=True)
+    run.standing = told.standing.model_copy(deep=True)
     run.standing.resumed_at_steps = (*run.standing.resumed_at_steps, run.step)
-    if state.machine != run.machine:
+    if told.machine != run.machine:
         run.warnings.append(
-            f"resumed on {run.machine.fingerprint()} what was begun on {state.machine.fingerprint()}; "
+            f"resumed on {run.machine.fingerprint()} what was begun on {told.machine.fingerprint()}; "
             "the result will not be equal to the bit to that of an uninterrupted run"
         )
 
@@ -115,6 +116,7 @@ def spec_sha256(spec: JobSpec) -> str:
     return sha256(json.dumps(spec.model_dump(mode="json", exclude=_BESIDE_TRAINING), sort_keys=True).encode()).hexdigest()
 
 
+_OPTIMIZER = "optimizer."
 _HINT = "Resume from an earlier checkpoint, or start the job anew."
 
 
@@ -129,10 +131,8 @@ def _metadata(run: Run) -> dict[str, str]:
 
 def _trainer(run: Run) -> dict[str, Tensor]:
     found = {"totals.loss": _plain(run.totals.loss), "totals.correct": _plain(run.totals.correct)}
-    for name, parameter in run.named.items():
-        for key, value in run.optimizer.state[parameter].items():
-            if value is not None:
-                found[f"optimizer.{name}:{key}"] = _plain(value)
+    for name, value in state.tensors(run.optimizer, run.named).items():
+        found[f"{_OPTIMIZER}{name}"] = _plain(value)
     return found
 
 
@@ -142,6 +142,7 @@ def _state(run: Run) -> State:
         data_sha256=run.data.lineage.sha256,
         machine=run.machine,
         standing=run.standing,
+        optimizer=state.remembered(run.optimizer, run.named),
     )
 
 
@@ -150,15 +151,9 @@ def _plain(value: Tensor) -> Tensor:
     return value.detach().to("cpu").contiguous()
 
 
-def _restore_optimizer(run: Run, trainer: dict[str, Tensor]) -> None:
-    for key, value in trainer.items():
-        if not key.startswith("optimizer."):
-            continue
-        name, field = key.removeprefix("optimizer.").split(":")
-        parameter = run.named[name]
-        # A moment must lie in memory as its parameter does: the fused kernels walk both with one index.
-        like = torch.empty_like(parameter) if value.shape == parameter.shape else torch.empty_like(value)
-        run.optimizer.state[parameter][field] = like.copy_(value).detach()
+def _restore_optimizer(run: Run, trainer: dict[str, Tensor], rest: state.Remembered) -> None:
+    tensors = {name.removeprefix(_OPTIMIZER): value for name, value in trainer.items() if name.startswith(_OPTIMIZER)}
+    state.restore(run.optimizer, run.named, tensors, rest)
 
 
 def _refuse_other(what: str, saved: str, present: str) -> None:

@@ -1,17 +1,22 @@
 """Which penalties mean something together with an optimizer, and with one another."""
 
 from collections.abc import Iterator
+from typing import Final
 
-from contract.spec import JobSpec
+from contract.spec import JobSpec, optimizers
 from contract.spec.faults import Fault
+from contract.spec.penalties import Penalty
+
+_DECAYS: Final = frozenset[str]({"decoupled_decay"})
 
 
 def faults(spec: JobSpec) -> Iterator[Fault]:
-    """A proximal penalty where the optimizer has no metric to take it in, or two proximal penalties on the same weights."""
-    proximal = [index for index, penalty in enumerate(spec.penalties) if penalty.is_proximal and penalty.lambda_ > 0]
-    if (reason := spec.optimizer.no_metric) is not None:
-        for index in proximal:
-            yield Fault(("penalties", index), "no_metric", f"a proximal {spec.penalties[index].kind} is not possible here: {reason}")
+    """A penalty in a form that the optimizer cannot take, or two proximal penalties on the same weights."""
+    active = [(index, penalty) for index, penalty in enumerate(spec.penalties) if penalty.lambda_ > 0]
+    for index, penalty in active:
+        if refusal := _refusal(spec.optimizer, penalty):
+            yield Fault(("penalties", index), *refusal)
+    proximal = [index for index, penalty in active if penalty.is_proximal]
     for first, second in ((a, b) for k, a in enumerate(proximal) for b in proximal[k + 1 :]):
         if _overlap(spec.penalties[first].on, spec.penalties[second].on):
             yield Fault(
@@ -19,6 +24,17 @@ def faults(spec: JobSpec) -> Iterator[Fault]:
                 "overlap",
                 f"penalties {first} and {second} are both proximal and on the same weights; add their lambdas in one",
             )
+
+
+def _refusal(optimizer: optimizers.Optimizer, penalty: Penalty) -> tuple[str, str] | None:
+    """Code and reason why `optimizer` cannot take `penalty`, by the form in which it acts: proximal, decay or coupled."""
+    if penalty.is_proximal:
+        code, form, reason = "no_metric", "a proximal ", optimizer.no_metric
+    elif penalty.kind in _DECAYS:
+        code, form, reason = "no_decay", "", optimizer.no_decay
+    else:
+        code, form, reason = "not_smooth", "a subgradient of ", None if penalty.is_smooth else optimizer.no_kinks
+    return (code, f"{form}{penalty.kind} is not possible here: {reason}") if reason else None
 
 
 def _overlap(one: str | tuple[str, ...], other: str | tuple[str, ...]) -> bool:

@@ -85,7 +85,6 @@ def test_a_metric_improves_as_its_name_says(metric: str, mode: str) -> None:
         ({"schedule": {"kind": "cosine", "warmup_epochs": 11}}, "/schedule/warmup_epochs", "shorten it"),
         ({"penalties": [{"kind": "l1", "lambda": 1, "on": ["conv9"]}]}, "/penalties/0/on/0", "conv1, conv2, fc1, fc2"),
         ({"penalties": [{"kind": "l1", "lambda": 1}] * 2}, "/penalties/1", "add their lambdas"),
-        ({"optimizer": {"kind": "adam", "amsgrad": True}, "penalties": [{"kind": "l1", "lambda": 1}]}, "/penalties/0", "amsgrad"),
         (
             {"dataset": {"kind": "fake", "targets": "real"}, "loss": {"kind": "half_mse"}, "checkpoints": {"monitor": "val.accuracy"}},
             "/checkpoints/monitor",

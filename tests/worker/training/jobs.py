@@ -10,6 +10,7 @@ from contract import events
 from contract.spec import JobSpec, check
 from worker.training import build
 from worker.training.fit import fit
+from worker.training.optimizers import state
 from worker.training.run import Run
 from worker.training.said import Said, Tick
 
@@ -60,9 +61,9 @@ def to_step(run: Run, step: int) -> Iterator[Said]:
 def bits(run: Run) -> dict[str, bytes]:
     """Every value that training has made, by name."""
     found: dict[str, Tensor] = dict(run.model.state_dict())
-    for name, parameter in run.named.items():
-        found |= {f"{name}:{key}": value for key, value in run.optimizer.state[parameter].items() if value is not None}
-    return {name: value.detach().contiguous().numpy().tobytes() for name, value in found.items()}
+    found |= state.tensors(run.optimizer, run.named)
+    rest = state.remembered(run.optimizer, run.named).model_dump_json().encode()
+    return {"rest": rest} | {name: value.detach().contiguous().numpy().tobytes() for name, value in found.items()}
 
 
 def lasting(event: events.Event) -> dict[str, Any] | None:
