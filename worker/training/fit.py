@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from contract import events
-from worker.training import batches, checkpoint, objective, precision, report, step
+from worker.training import batches, checkpoint, objective, precision, report, schedules, step
 from worker.training.rows import Rows
 from worker.training.run import Run, Totals
 from worker.training.said import TICK, Said
@@ -47,6 +47,7 @@ def _epoch(run: Run) -> Iterator[Said]:
         totals, _ = yield from _evaluate(run, run.data.validation)
         metrics |= report.means("val", totals, len(run.data.validation), has_classes=run.has_classes)
     run.standing.close_epoch(metrics, run.spec.checkpoints, run.spec.early_stopping, run.spec.epochs)
+    run.standing.plateau = schedules.watch(run.spec.schedule, run.standing.plateau, metrics)
     run.totals = Totals.zero(run.device)
     yield events.EpochDone(epoch=run.standing.epoch, step=run.step, metrics=metrics, seconds=monotonic() - started)
 

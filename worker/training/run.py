@@ -76,7 +76,8 @@ class Run:
     watch: Stopwatch = field(default_factory=Stopwatch)
     warnings: list[str] = field(default_factory=list)
     held_buffers: dict[str, Tensor] = field(default_factory=dict)
-    """The model's buffers as they were at the last step boundary, while a full-batch gradient is being accumulated."""
+    """The model's buffers, and under SAM its weights, as they were at the last step boundary, while a full-batch gradient is being
+    accumulated."""
 
     @property
     def steps_per_epoch(self) -> int:
@@ -108,7 +109,7 @@ class Run:
 
     def lr(self, step: int) -> float:
         """The learning rate of step number `step`, from 0."""
-        return self.spec.optimizer.lr * schedules.factor(self.spec.schedule, step, self.steps, self.steps_per_epoch)
+        return self.spec.optimizer.lr * schedules.factor(self.spec.schedule, step, self.steps, self.steps_per_epoch, self.standing.plateau)
 
     def autocast(self) -> AbstractContextManager[object]:
         return precision.autocast(self.machine.precision, self.device)

@@ -7,6 +7,7 @@ from pydantic import BaseModel, ConfigDict
 from contract import events
 from contract.spec import limits
 from contract.spec.base import Mode
+from worker.training import schedules
 
 
 class Standing(BaseModel):
@@ -28,6 +29,8 @@ class Standing(BaseModel):
     """The best value early stopping has seen."""
     stale_epochs: int = 0
     """Epochs since then."""
+    plateau: schedules.Watched = schedules.Watched()
+    """What a `plateau` schedule has seen."""
     resumed_at_steps: tuple[int, ...] = ()
 
     def close_epoch(self, metrics: events.Metrics, policy: limits.Checkpoints, stopping: limits.EarlyStopping | None, epochs: int) -> None:
