@@ -191,7 +191,8 @@ class LBFGS(_Optimizer):
     max_iter: Annotated[int, Field(ge=1, le=100)] = 1
     tolerance_grad: Annotated[float, Field(ge=0, le=1)] = 1e-7
     """A step whose largest gradient is below this changes nothing."""
-    tolerance_change: Annotated[float, Field(ge=0, le=1)] = 1e-9
+    tolerance_change: Annotated[float, Field(ge=1e-16, le=1)] = 1e-9
+    """A bracket narrower than this ends a line search; a slope smaller than this ends the descent."""
     history_size: Annotated[int, Field(ge=1, le=100)] = 10
     """Pairs kept to estimate the curvature, each as large as two networks, in memory and in every checkpoint."""
     line_search_fn: Literal["strong_wolfe"] | None = "strong_wolfe"

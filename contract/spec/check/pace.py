@@ -22,10 +22,14 @@ def faults(spec: JobSpec) -> Iterator[Fault]:
             "beyond_epochs",
             f"the warm-up of {spec.schedule.warmup_epochs:g} epochs outlasts the job's {spec.epochs}; shorten it",
         )
-    if isinstance(spec.optimizer, optimizers.ScheduleFree) and not isinstance(spec.schedule, schedules.Constant):
-        yield Fault(
-            ("schedule", "kind"),
-            "schedule_misfit",
-            f"the average of schedule_free takes the place of a schedule and {spec.schedule.kind} would spoil it; "
-            "use constant, with a warm-up if you like, or adamw",
-        )
+    if not isinstance(spec.schedule, schedules.Constant) and (reason := _no_schedule(spec.optimizer)):
+        yield Fault(("schedule", "kind"), "schedule_misfit", f"{reason}; use constant in place of {spec.schedule.kind}, or adamw")
+
+
+def _no_schedule(optimizer: optimizers.Optimizer) -> str | None:
+    """Why the learning rate of `optimizer` must not fall; None where it may."""
+    if isinstance(optimizer, optimizers.ScheduleFree):
+        return "the average of schedule_free takes the place of a schedule, which would spoil it"
+    if isinstance(optimizer, optimizers.LBFGS) and optimizer.line_search_fn:
+        return "the line search of lbfgs finds the length of each step, and lr is only its first trial"
+    return None
