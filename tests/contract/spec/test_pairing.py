@@ -32,7 +32,8 @@ def _forms() -> list[tuple[dict[str, Any], str]]:
         kind = member.model_fields["kind"].default
         applied = member.model_fields.get("apply")
         for form in get_args(applied.annotation) if applied else [None]:
-            document = {"kind": kind, "lambda": 1e-3} | ({"apply": form} if form else {})
+            strength = {"lambda": 1e-3} if "lambda_" in member.model_fields else {}
+            document = {"kind": kind, **strength} | ({"apply": form} if form else {})
             [penalty] = JobSpec.model_validate({"penalties": [document]}).penalties
             acts = "decay" if kind == "decoupled_decay" else "smooth" if penalty.is_smooth else "subgradient"
             found.append((document, "proximal" if penalty.is_proximal else acts))

@@ -105,7 +105,6 @@ CONVERGING: dict[str, dict[str, Any]] = {
     "nadam": {"kind": "nadam", "lr": 0.03},
     "radam": {"kind": "radam", "lr": 0.03},
     "rmsprop": {"kind": "rmsprop", "lr": 0.01},
-    "rmsprop_momentum": {"kind": "rmsprop", "lr": 0.006, "momentum": 0.8},
     "adagrad": {"kind": "adagrad", "lr": 0.3},
     "adamax": {"kind": "adamax", "lr": 0.03},
     "adadelta": {"kind": "adadelta", "lr": 1.0, "eps": 1e-4},
