@@ -25,7 +25,7 @@ Device = Literal["auto", "cpu", "cuda"]
 
 
 def _batch_size(fields: dict[str, Any]) -> int | Literal["full"]:
-    return "full" if isinstance(fields.get("optimizer"), optimizers.GD) else 64
+    return "full" if getattr(fields.get("optimizer"), "full_batch", False) else 64
 
 
 def _checkpoints(fields: dict[str, Any]) -> Checkpoints:
@@ -56,7 +56,7 @@ class JobSpec(Spec):
     epochs: Annotated[int, Field(ge=1, le=10_000)] = 10
     """Passes over the training rows."""
     batch_size: Annotated[Count | Literal["full"], Field(default_factory=_batch_size, union_mode="left_to_right")]
-    """Rows a step, 64 unless the optimizer is `gd`; `full` takes the gradient over the whole training set, accumulated."""
+    """Rows a step, 64 unless the optimizer needs them all (`gd`, `lbfgs`); `full` takes the gradient over the whole training set, accumulated."""
     seed: Seed = 0
     """Decides the split, flaws put into the data, the initial weights, the order and augmentation of the rows, and dropout: the same
     seed gives the same run."""
@@ -90,6 +90,8 @@ class JobSpec(Spec):
         if not isinstance(given, dict) or not _holds_out_nothing(given):
             return given
         told = {name: given[name] for name in ("checkpoints", "early_stopping") if isinstance(given.get(name), dict)}
+        if isinstance(schedule := given.get("schedule"), dict) and schedule.get("kind") == "plateau":
+            told["schedule"] = schedule
         return given | {name: {"monitor": "train.loss", **fields} for name, fields in told.items()}
 
 

@@ -1,4 +1,8 @@
-"""The optimizers. Where torch has the thing, the fields carry torch's own argument names and defaults."""
+"""The optimizers. Where a library has the thing, the fields carry its own argument names and defaults.
+
+None of those added by name has a `weight_decay` where the library has one: the penalties `l2` (coupled) and `decoupled_decay` say which
+is meant. AdamW and schedule_free keep theirs, for it is what defines the one and is taken at a point of its own in the other.
+"""
 
 from typing import Annotated, Literal
 
@@ -7,18 +11,32 @@ from pydantic import Field, model_validator
 from contract.spec.base import Rate, Spec
 
 Beta = Annotated[float, Field(ge=0, lt=1)]
+Betas = Annotated[tuple[Beta, Beta], Field(strict=False)]
 Epsilon = Annotated[float, Field(gt=0, le=1)]
+Decay = Annotated[float, Field(ge=0, le=10)]
 
-
-_AMSGRAD = "it is not offered under amsgrad; drop amsgrad or use apply 'subgradient'"
+_SUBGRADIENT = "use the penalty's subgradient form, or an optimizer with a diagonal metric such as adam"
 
 
 class _Optimizer(Spec):
-    lr: Rate
+    @property
+    def full_batch(self) -> bool:
+        """Whether its step is only defined on the gradient over the whole training set."""
+        return False
 
     @property
     def no_metric(self) -> str | None:
         """Why a proximal step cannot be taken in this optimizer's metric, and the remedy; None where it can."""
+        return None
+
+    @property
+    def no_kinks(self) -> str | None:
+        """Why a coupled penalty must have a continuous gradient here, and the remedy; None where a subgradient will do."""
+        return None
+
+    @property
+    def no_decay(self) -> str | None:
+        """Why a decay beside the step has no meaning here, and the remedy; None where it has."""
         return None
 
 
@@ -27,6 +45,10 @@ class GD(_Optimizer):
 
     kind: Literal["gd"] = "gd"
     lr: Rate = 0.1
+
+    @property
+    def full_batch(self) -> bool:
+        return True
 
 
 class SGD(_Optimizer):
@@ -58,13 +80,9 @@ class Adam(_Optimizer):
 
     kind: Literal["adam"] = "adam"
     lr: Rate = 1e-3
-    betas: Annotated[tuple[Beta, Beta], Field(strict=False)] = (0.9, 0.999)
+    betas: Betas = (0.9, 0.999)
     eps: Epsilon = 1e-8
     amsgrad: bool = False
-
-    @property
-    def no_metric(self) -> str | None:
-        return _AMSGRAD if self.amsgrad else None
 
 
 class AdamW(_Optimizer):
@@ -75,14 +93,211 @@ class AdamW(_Optimizer):
 
     kind: Literal["adamw"] = "adamw"
     lr: Rate = 1e-3
-    betas: Annotated[tuple[Beta, Beta], Field(strict=False)] = (0.9, 0.999)
+    betas: Betas = (0.9, 0.999)
     eps: Epsilon = 1e-8
-    weight_decay: Annotated[float, Field(ge=0, le=10)] = 1e-2
+    weight_decay: Decay = 1e-2
     amsgrad: bool = False
+
+
+class NAdam(_Optimizer):
+    """torch.optim.NAdam (Dozat, 2016): Adam with Nesterov's look ahead, its β₁ rising by `momentum_decay`."""
+
+    kind: Literal["nadam"] = "nadam"
+    lr: Rate = 2e-3
+    betas: Betas = (0.9, 0.999)
+    eps: Epsilon = 1e-8
+    momentum_decay: Annotated[float, Field(ge=0, le=1)] = 4e-3
+
+
+class RAdam(_Optimizer):
+    """torch.optim.RAdam (Liu et al., 2020): Adam whose first steps, while √v̂ is not to be trusted, are momentum alone."""
+
+    kind: Literal["radam"] = "radam"
+    lr: Rate = 1e-3
+    betas: Betas = (0.9, 0.999)
+    eps: Epsilon = 1e-8
+
+
+class RMSprop(_Optimizer):
+    """torch.optim.RMSprop (Hinton, 2012; `centered`: Graves, 2013). Centered, D falls to eps where gradients stop varying."""
+
+    kind: Literal["rmsprop"] = "rmsprop"
+    lr: Rate = 1e-2
+    alpha: Beta = 0.99
+    eps: Epsilon = 1e-8
+    momentum: Beta = 0.0
+    centered: bool = False
+
+
+class Adagrad(_Optimizer):
+    """torch.optim.Adagrad (Duchi, Hazan and Singer, 2011)."""
+
+    kind: Literal["adagrad"] = "adagrad"
+    lr: Rate = 1e-2
+    lr_decay: Annotated[float, Field(ge=0, le=10)] = 0.0
+    initial_accumulator_value: Annotated[float, Field(ge=0, le=1e6)] = 0.0
+    eps: Epsilon = 1e-10
+
+
+class Adadelta(_Optimizer):
+    """torch.optim.Adadelta (Zeiler, 2012)."""
+
+    kind: Literal["adadelta"] = "adadelta"
+    lr: Rate = 1.0
+    rho: Beta = 0.9
+    eps: Epsilon = 1e-6
+
+
+class Adamax(_Optimizer):
+    """torch.optim.Adamax (Kingma and Ba, 2015, section 7): Adam with the largest recent gradient for its scale."""
+
+    kind: Literal["adamax"] = "adamax"
+    lr: Rate = 2e-3
+    betas: Betas = (0.9, 0.999)
+    eps: Epsilon = 1e-8
+
+
+class Muon(_Optimizer):
+    """torch.optim.Muon (Jordan, 2024) on the hidden matrices, torch.optim.AdamW without decay on biases, norms and the output layer.
+
+    A filter bank [O, I, k, k] is stepped as the matrix [O, I·k·k]. The orthogonalised step is scaled by 0.2·√max(rows, columns), so
+    that its root mean square is AdamW's and one lr serves both (Liu et al., "Muon is Scalable for LLM Training", 2025).
+    """
+
+    kind: Literal["muon"] = "muon"
+    lr: Rate = 1e-3
+    momentum: Beta = 0.95
+    nesterov: bool = True
+    ns_steps: Annotated[int, Field(ge=1, le=20)] = 5
+    eps: Epsilon = 1e-7
+    betas: Betas = (0.9, 0.999)
+    """Of the AdamW beside it."""
 
     @property
     def no_metric(self) -> str | None:
-        return _AMSGRAD if self.amsgrad else None
+        return f"muon steps whole matrices by an orthogonalisation, which no diagonal metric describes; {_SUBGRADIENT}"
 
 
-Optimizer = Annotated[GD | SGD | MomentumEMA | Adam | AdamW, Field(discriminator="kind")]
+class LBFGS(_Optimizer):
+    """torch.optim.LBFGS (Liu and Nocedal, 1989) with a strong-Wolfe line search on the whole training set.
+
+    The line search sees the data loss and all penalties. Each step is `max_iter` iterations; with 1, every iteration ends at a step
+    boundary, where a job can be saved, stopped and resumed. A stop is not heard within a line search.
+    """
+
+    kind: Literal["lbfgs"] = "lbfgs"
+    lr: Rate = 1.0
+    """The first trial of each line search; the step itself without one."""
+    max_iter: Annotated[int, Field(ge=1, le=100)] = 1
+    tolerance_grad: Annotated[float, Field(ge=0, le=1)] = 1e-7
+    """A step whose largest gradient is below this changes nothing."""
+    tolerance_change: Annotated[float, Field(ge=1e-16, le=1)] = 1e-9
+    """A bracket narrower than this ends a line search; a slope smaller than this ends the descent."""
+    history_size: Annotated[int, Field(ge=1, le=100)] = 10
+    """Pairs kept to estimate the curvature, each as large as two networks, in memory and in every checkpoint."""
+    line_search_fn: Literal["strong_wolfe"] | None = "strong_wolfe"
+
+    @property
+    def full_batch(self) -> bool:
+        return True
+
+    @property
+    def no_metric(self) -> str | None:
+        return "the metric of lbfgs is an estimate of the curvature, not a diagonal; use gd, which takes proximal steps, or l2"
+
+    @property
+    def no_kinks(self) -> str | None:
+        return "the curvature that lbfgs estimates needs a continuous gradient; use gd or adam, or l2"
+
+    @property
+    def no_decay(self) -> str | None:
+        return "the line search of lbfgs would not see a decay beside the step; use l2"
+
+
+class Lion(_Optimizer):
+    """pytorch_optimizer.Lion (Chen et al., "Symbolic Discovery of Optimization Algorithms", 2023): the sign of a momentum."""
+
+    kind: Literal["lion"] = "lion"
+    lr: Rate = 1e-4
+    betas: Betas = (0.9, 0.99)
+
+    @property
+    def no_metric(self) -> str | None:
+        return f"lion steps by a sign, whose length says nothing of the gradient's; {_SUBGRADIENT}"
+
+
+class ScheduleFree(_Optimizer):
+    """schedulefree.AdamWScheduleFree (Defazio et al., "The Road Less Scheduled", 2024). Trains at y, is measured and saved at the average x."""
+
+    kind: Literal["schedule_free"] = "schedule_free"
+    lr: Rate = 2.5e-3
+    betas: Annotated[tuple[Annotated[float, Field(gt=0, lt=1)], Beta], Field(strict=False)] = (0.9, 0.999)
+    eps: Epsilon = 1e-8
+    weight_decay: Decay = 0.0
+    """Taken at y, on every parameter; it is no part of the objective."""
+    r: Annotated[float, Field(ge=0, le=100)] = 0.0
+    """Step t weighs t^r in the average."""
+    weight_lr_power: Annotated[float, Field(ge=0, le=100)] = 2.0
+    """A step weighs its largest lr so far to this power."""
+
+    @property
+    def no_metric(self) -> str | None:
+        return f"a proximal step would act on the iterate z of schedule_free, and the average x has no exact zeros; {_SUBGRADIENT}"
+
+    @property
+    def no_decay(self) -> str | None:
+        return "a decay of y alone would leave the iterate z of schedule_free behind; use its own weight_decay, which moves both"
+
+
+FirstOrder = Annotated[
+    GD | SGD | MomentumEMA | Adam | AdamW | NAdam | RAdam | RMSprop | Adagrad | Adadelta | Adamax | Muon | Lion,
+    Field(discriminator="kind"),
+]
+
+
+class SAM(_Optimizer):
+    """Sharpness-aware minimisation (Foret et al., 2021) around another optimizer: `base` steps at θ with the gradient of the data loss
+    at θ + rho·g/‖g‖. Penalties are taken at θ. Two passes over the rows of each step."""
+
+    kind: Literal["sam"] = "sam"
+    base: FirstOrder = Adam()
+    rho: Annotated[float, Field(gt=0, le=10)] = 0.05
+    """How far beside the weights the gradient is taken."""
+
+    @property
+    def lr(self) -> float:
+        return self.base.lr
+
+    @property
+    def full_batch(self) -> bool:
+        return self.base.full_batch
+
+    @property
+    def no_metric(self) -> str | None:
+        return self.base.no_metric
+
+
+Optimizer = Annotated[
+    GD
+    | SGD
+    | MomentumEMA
+    | Adam
+    | AdamW
+    | NAdam
+    | RAdam
+    | RMSprop
+    | Adagrad
+    | Adadelta
+    | Adamax
+    | Muon
+    | LBFGS
+    | Lion
+    | ScheduleFree
+    | SAM,
+    Field(discriminator="kind"),
+]
+
+
+def stepping(optimizer: Optimizer) -> FirstOrder | LBFGS | ScheduleFree:
+    """The optimizer that moves the weights: the base of `sam`, else itself."""
+    return optimizer.base if isinstance(optimizer, SAM) else optimizer

@@ -2,8 +2,9 @@
 
 `model.safetensors` is the network alone, as it is judged and in torch's names and plain contiguous layout, so that it loads with
 safetensors into the standard module; its metadata says how the pixels were standardised. `trainer.safetensors` holds what training
-goes on from: the optimizer's state, the sums of the epoch under way, a polish's frozen support and, where an average is given away,
-that average and the weights it is of. `state.json` says where the run stands. Batches, dropout and schedules are functions of seed and step
+goes on from: the optimizer's tensors, the sums of the epoch under way, a polish's frozen support and, where an average is given away,
+that average and the weights it is of. `state.json` says where the run stands, and of the optimizer what is no tensor. Batches, dropout
+and schedules are functions of seed and step
 and have no state. See `folder` for the files.
 """
 
@@ -14,7 +15,6 @@ from pathlib import Path
 from typing import Literal
 
 import safetensors.torch
-import torch
 from pydantic import BaseModel, ConfigDict, ValidationError
 from torch import Tensor
 
@@ -22,6 +22,7 @@ from contract import events
 from contract.spec import JobSpec
 from worker.training import finite, folder, penalties, polish, weights
 from worker.training.faults import ArtifactCorruptError
+from worker.training.optimizers import state
 from worker.training.run import Run
 from worker.training.standing import Standing
 
@@ -39,6 +40,7 @@ class State(BaseModel):
     data_sha256: str
     machine: events.Machine
     standing: Standing
+    optimizer: state.Remembered = state.Remembered()
 
 
 @dataclass(frozen=True)
@@ -93,14 +95,14 @@ def read(source: Path) -> Saved:
 
 def restore(run: Run, saved: Saved) -> None:
     """Puts a freshly built run where `saved` left it. Raises ArtifactCorruptError where it is another job's checkpoint."""
-    state = saved.state
-    _refuse_other("spec", state.spec_sha256, spec_sha256(run.spec))
-    _refuse_other("data", state.data_sha256, run.data.lineage.sha256)
-    run.standing = state.standing.model_copy(deep=True)
+    told = saved.state
+    _refuse_other("spec", told.spec_sha256, spec_sha256(run.spec))
+    _refuse_other("data", told.data_sha256, run.data.lineage.sha256)
+    run.standing = told.standing.model_copy(deep=True)
     run.standing.resumed_at_steps = (*run.standing.resumed_at_steps, run.step)
     try:
         run.model.load_state_dict(saved.model | _named("raw.", saved.trainer))
-        _restore_optimizer(run, saved.trainer)
+        state.restore(run.optimizer, run.named, _named(_OPTIMIZER, saved.trainer), told.optimizer)
         for name, value in penalties.state(run.terms).items():
             value.copy_(saved.trainer[name])
         run.totals.loss.copy_(saved.trainer["totals.loss"])
@@ -110,9 +112,9 @@ def restore(run: Run, saved: Saved) -> None:
         polish.restore(run, saved.trainer)
     except (KeyError, RuntimeError) as error:
         raise ArtifactCorruptError(f"the checkpoint's tensors are not those of this network ({error})", _HINT) from error
-    if state.machine != run.machine:
+    if told.machine != run.machine:
         run.warnings.append(
-            f"resumed on {run.machine.fingerprint()} what was begun on {state.machine.fingerprint()}; "
+            f"resumed on {run.machine.fingerprint()} what was begun on {told.machine.fingerprint()}; "
             "the result will not be equal to the bit to that of an uninterrupted run"
         )
 
@@ -122,6 +124,7 @@ def spec_sha256(spec: JobSpec) -> str:
     return sha256(json.dumps(spec.model_dump(mode="json", exclude=_BESIDE_TRAINING), sort_keys=True).encode()).hexdigest()
 
 
+_OPTIMIZER = "optimizer."
 _HINT = "Resume from an earlier checkpoint, or start the job anew."
 
 
@@ -142,18 +145,10 @@ def _metadata(run: Run) -> dict[str, str]:
 def _trainer(run: Run) -> dict[str, Tensor]:
     found = {"totals.loss": run.totals.loss, "totals.correct": run.totals.correct, **polish.state(run)}
     found |= penalties.state(run.terms) | {f"average.{name}": value for name, value in run.average.items()}
+    found |= {f"{_OPTIMIZER}{name}": value for name, value in state.tensors(run.optimizer, run.named).items()}
     if away := weights.given_away(run):
         found |= {f"raw.{name}": value for name, value in _own(run).items() if name in away}
-    return _plainly(found | _optimizer(run))
-
-
-def _optimizer(run: Run) -> dict[str, Tensor]:
-    return {
-        f"optimizer.{name}:{key}": value
-        for name, parameter in run.named.items()
-        for key, value in run.optimizer.state[parameter].items()
-        if value is not None
-    }
+    return _plainly(found)
 
 
 def _state(run: Run) -> State:
@@ -162,6 +157,7 @@ def _state(run: Run) -> State:
         data_sha256=run.data.lineage.sha256,
         machine=run.machine,
         standing=run.standing,
+        optimizer=state.remembered(run.optimizer, run.named),
     )
 
 
@@ -172,17 +168,6 @@ def _plainly(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
 
 def _named(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
-
-
-def _restore_optimizer(run: Run, trainer: dict[str, Tensor]) -> None:
-    for key, value in trainer.items():
-        if not key.startswith("optimizer."):
-            continue
-        name, field = key.removeprefix("optimizer.").split(":")
-        parameter = run.named[name]
-        # A moment must lie in memory as its parameter does: the fused kernels walk both with one index.
-        like = torch.empty_like(parameter) if value.shape == parameter.shape else torch.empty_like(value)
-        run.optimizer.state[parameter][field] = like.copy_(value).detach()
 
 
 def _refuse_other(what: str, saved: str, present: str) -> None:

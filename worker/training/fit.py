@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from time import monotonic
 
 from contract import events
-from worker.training import batches, checkpoint, evaluation, finite, polish, precision, report, stationarity, step
+from worker.training import batches, checkpoint, evaluation, finite, polish, precision, report, schedules, stationarity, step
 from worker.training.run import Run, Totals
 from worker.training.said import TICK, Said
 from worker.training.standing import GRADIENT_MAPPING
@@ -46,6 +46,7 @@ def _epoch(run: Run) -> Iterator[Said]:
     if run.spec.tolerance is not None and run.standing.polished_from is None:
         metrics[GRADIENT_MAPPING] = yield from stationarity.gradient_mapping(run)
     run.standing.close_epoch(metrics, run.spec)
+    run.standing.plateau = schedules.watch(run.spec.schedule, run.standing.plateau, metrics)
     run.totals = Totals.zero(run.device)
     yield events.EpochDone(epoch=run.standing.epoch, step=run.step, metrics=metrics, seconds=monotonic() - started)
 

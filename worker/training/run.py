@@ -81,7 +81,8 @@ class Run:
     watch: Stopwatch = field(default_factory=Stopwatch)
     warnings: list[str] = field(default_factory=list)
     held_buffers: dict[str, Tensor] = field(default_factory=dict)
-    """The model's buffers as they were at the last step boundary, while a full-batch gradient is being accumulated."""
+    """The model's buffers, and under SAM its weights, as they were at the last step boundary, while a full-batch gradient is being
+    accumulated."""
 
     @property
     def steps_per_epoch(self) -> int:
@@ -124,7 +125,7 @@ class Run:
             top = self.spec.polish.lr or self.spec.optimizer.lr / 10
             return top * (self.steps - step) / (self.steps - self.first_step)
         steps = self.spec.epochs * self.steps_per_epoch
-        return self.spec.optimizer.lr * schedules.factor(self.spec.schedule, step, steps, self.steps_per_epoch)
+        return self.spec.optimizer.lr * schedules.factor(self.spec.schedule, step, steps, self.steps_per_epoch, self.standing.plateau)
 
     def autocast(self) -> AbstractContextManager[object]:
         return precision.autocast(self.machine.precision, self.device)

@@ -7,6 +7,7 @@ from pydantic import BaseModel, ConfigDict
 from contract import events
 from contract.spec import JobSpec, limits
 from contract.spec.base import Mode
+from worker.training import schedules
 
 GRADIENT_MAPPING = "train.gradient_mapping"
 
@@ -32,6 +33,8 @@ class Standing(BaseModel):
     """The best value early stopping has seen."""
     stale_epochs: int = 0
     """Epochs since then."""
+    plateau: schedules.Watched = schedules.Watched()
+    """What a `plateau` schedule has seen."""
     resumed_at_steps: tuple[int, ...] = ()
 
     def close_epoch(self, metrics: events.Metrics, spec: JobSpec) -> None:

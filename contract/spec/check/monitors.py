@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from contract.spec import JobSpec
+from contract.spec import JobSpec, schedules
 from contract.spec.faults import Fault
 
 _OF_CLASSES = ("accuracy", "nll", "brier", "ece")
@@ -13,6 +13,8 @@ def faults(spec: JobSpec) -> Iterator[Fault]:
     watched = [(("checkpoints", "monitor"), spec.checkpoints.monitor)]
     if spec.early_stopping:
         watched.append((("early_stopping", "monitor"), spec.early_stopping.monitor))
+    if isinstance(spec.schedule, schedules.Plateau):
+        watched.append((("schedule", "monitor"), spec.schedule.monitor))
     for pointer, metric in watched:
         if metric.startswith("val.") and spec.dataset.validation_fraction == 0:
             yield Fault(

@@ -1,21 +1,23 @@
 """Which penalties mean something together with an optimizer, and with one another."""
 
 from collections.abc import Iterator
+from typing import Final
 
-from contract.spec import JobSpec
+from contract.spec import JobSpec, optimizers
 from contract.spec.faults import Fault
+from contract.spec.penalties import Penalty
+
+_DECAYS: Final = frozenset[str]({"decoupled_decay"})
 
 
 def faults(spec: JobSpec) -> Iterator[Fault]:
-    """A proximal penalty where the optimizer has no metric to take it in, or two proximal penalties on the same weights."""
-    proximal = [index for index, penalty in enumerate(spec.penalties) if penalty.is_proximal and penalty.is_active]
-    if (reason := spec.optimizer.no_metric) is not None:
-        for index in proximal:
-            yield Fault(
-                ("penalties", index), "no_metric", f"{spec.penalties[index].kind} acts after the step, which is not possible here: {reason}"
-            )
+    """A penalty in a form that the optimizer cannot take, or two proximal penalties on the same weights."""
+    active = [(index, penalty) for index, penalty in enumerate(spec.penalties) if penalty.is_active]
+    for index, penalty in active:
+        if refusal := _refusal(spec.optimizer, penalty):
+            yield Fault(("penalties", index), *refusal)
     # A max_norm beside a penalty means something: it comes last, and only scales rows back.
-    shrinking = [index for index in proximal if spec.penalties[index].strength > 0]
+    shrinking = [index for index, penalty in active if penalty.is_proximal and penalty.strength > 0]
     for first, second in ((a, b) for k, a in enumerate(shrinking) for b in shrinking[k + 1 :]):
         if _overlap(spec.penalties[first].on, spec.penalties[second].on):
             yield Fault(
@@ -23,6 +25,17 @@ def faults(spec: JobSpec) -> Iterator[Fault]:
                 "overlap",
                 f"penalties {first} and {second} are both proximal and on the same weights; add their lambdas in one, or name different layers in their `on`",
             )
+
+
+def _refusal(optimizer: optimizers.Optimizer, penalty: Penalty) -> tuple[str, str] | None:
+    """Code and reason why `optimizer` cannot take `penalty`, by the form in which it acts: proximal, decay or coupled."""
+    if penalty.is_proximal:
+        code, form, reason = "no_metric", "a proximal ", optimizer.no_metric
+    elif penalty.kind in _DECAYS:
+        code, form, reason = "no_decay", "", optimizer.no_decay
+    else:
+        code, form, reason = "not_smooth", "a subgradient of ", None if penalty.is_smooth else optimizer.no_kinks
+    return (code, f"{form}{penalty.kind} is not possible here: {reason}") if reason else None
 
 
 def _overlap(one: str | tuple[str, ...], other: str | tuple[str, ...]) -> bool:

@@ -10,6 +10,7 @@ from contract import events
 from contract.spec import JobSpec, check
 from worker.training import build, penalties, polish
 from worker.training.fit import fit
+from worker.training.optimizers import state
 from worker.training.run import Run
 from worker.training.said import Said, Tick
 
@@ -61,10 +62,9 @@ def bits(run: Run) -> dict[str, bytes]:
     """Every value that training has made, by name."""
     found: dict[str, Tensor] = dict(run.model.state_dict())
     found |= {f"average.{name}": value for name, value in run.average.items()} | polish.state(run)
-    for name, parameter in run.named.items():
-        found |= {f"{name}:{key}": value for key, value in run.optimizer.state[parameter].items() if value is not None}
-    found |= penalties.state(run.terms)
-    return {name: value.detach().contiguous().numpy().tobytes() for name, value in found.items()}
+    found |= state.tensors(run.optimizer, run.named) | penalties.state(run.terms)
+    rest = state.remembered(run.optimizer, run.named).model_dump_json().encode()
+    return {"rest": rest} | {name: value.detach().contiguous().numpy().tobytes() for name, value in found.items()}
 
 
 def lasting(event: events.Event) -> dict[str, Any] | None:

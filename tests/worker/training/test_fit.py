@@ -236,7 +236,7 @@ def _kinds(family: Any) -> list[str]:
 SWEEP = [
     *[{"model": {"kind": kind}} for kind in _kinds(models.Model)],
     *[{"loss": {"kind": kind}} for kind in _kinds(losses.Loss)],
-    *[{"optimizer": {"kind": kind}, "batch_size": "full" if kind == "gd" else 16} for kind in _kinds(optimizers.Optimizer)],
+    *[{"optimizer": {"kind": kind}, "batch_size": "full" if kind in ("gd", "lbfgs") else 16} for kind in _kinds(optimizers.Optimizer)],
     *[{"schedule": {"kind": kind}} for kind in _kinds(schedules.Schedule)],
 ]
 
