@@ -2,7 +2,7 @@
 
 argmin ½(x - z)ᵀD(x - z) + t‖x‖ has x_i = z_i r/(r + s_i), s_i = t/D_i, where its length r > 0 solves ‖z/(r + s)‖ = 1; it is 0 where
 ‖z/s‖ ≤ 1. That is the equation of a trust region: 1/‖z/(r + s)‖ grows with r and is concave, so that Newton's method on it never
-steps beyond the root, is exact at once where s is one number, and doubles its digits near the end (Moré and Sorensen, 1983; Conn,
+steps beyond the root (so that where there is none above 0 it ends at 0), is exact at once where s is one number, and doubles its digits near the end (Moré and Sorensen, 1983; Conn,
 Gould and Toint, "Trust-Region Methods", 2000, section 7.3).
 """
 
@@ -24,7 +24,7 @@ def of(layer: Groups, scales: list[Tensor]) -> Tensor:
     length = layer.norms(z)
     for _ in range(_STEPS[length.dtype]):
         length = torch.fmax(lowest, length + _newton(layer, scales, length))
-    return torch.where(ratio > 1, length, 0.0)
+    return length
 
 
 def _newton(layer: Groups, scales: list[Tensor], length: Tensor) -> Tensor:
