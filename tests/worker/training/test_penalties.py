@@ -310,25 +310,6 @@ def test_a_non_convex_penalty_lowers_the_objective_and_sets_zeros(tmp_path: Path
     assert 10 < sum(int((p == 0).sum()) for p in run.terms[0].parameters) < sum(p.numel() for p in run.terms[0].parameters) - 10
 
 
-@pytest.mark.parametrize("form", FORMS, ids=_told)
-def test_a_job_with_any_penalty_learns_reports_it_and_resumes_to_the_bit(tmp_path: Path, form: dict[str, Any]) -> None:
-    warmup = {} if form["kind"] == "max_norm" else {"lambda": 1e-3, "warmup_epochs": 0.5}
-    fields = {"model": jobs.CONVOLUTIONAL, "penalties": [form | warmup], "optimizer": {"kind": "adam", "lr": 5e-3}, "epochs": 4}
-    whole = jobs.run(tmp_path / "whole", **fields)
-    told = [event.metrics for event in jobs.said(whole) if isinstance(event, events.EpochDone)]
-
-    first = jobs.run(tmp_path / "first", **fields)
-    jobs.to_step(first, 5)
-    source = tmp_path / "first" / checkpoint.write(first, is_end=True).folder
-    resumed = jobs.run(tmp_path / "second", source, **fields)
-    jobs.said(resumed)
-
-    assert told[-1]["train.objective"] < told[0]["train.objective"]
-    assert jobs.bits(resumed) == jobs.bits(whole)
-    prefix = "train.diagnostic" if form["kind"] == "decoupled_decay" else "train.penalty"
-    assert (told[-1][f"{prefix}.{form['kind']}"] > 0) is (form["kind"] != "max_norm")
-
-
 def test_a_checkpoint_holds_the_vectors_of_the_power_iteration(tmp_path: Path) -> None:
     run = jobs.run(tmp_path / "first", model=jobs.CONVOLUTIONAL, penalties=[{"kind": "spectral", "lambda": 0.1}])
     begun = [value.clone() for value in penalties.state(run.terms).values()]

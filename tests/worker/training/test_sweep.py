@@ -24,6 +24,18 @@ MODELS, LOSSES, OPTIMIZERS = _kinds(models.Model), _kinds(losses.Loss), _kinds(o
 SCHEDULES, PENALTIES = _kinds(schedules.Schedule), _kinds(penalties.Penalty)
 
 SMALL = {"kind": "cnn", "channels": [4], "hidden": [6]}
+# Under `max` a falling loss makes the first epoch the best one, and one checkpoint less is written: a large network's takes seconds.
+QUIET = {"every_epochs": 2, "monitor": "train.loss", "mode": "max"}
+# Large enough for the deepest network's three halvings; no momentum, so that its checkpoint is small.
+DEEP: dict[str, Any] = {"optimizer": {"kind": "sgd", "lr": 0.01}, "checkpoints": QUIET, "epochs": 2}
+TREATMENTS: dict[str, dict[str, Any]] = {
+    "label_noise": {"label_noise": 0.1},
+    "missing_labels": {"missing_labels": 0.1},
+    "missing_pixels": {"missing_pixels": 0.1},
+    "flip": {"augment": {"flip": 0.5}},
+    "crop": {"augment": {"crop": 1}},
+    "erase": {"augment": {"erase": 0.5}},
+}
 # What a kind cannot do without, and rates at which a few steps on tiny data show that it learns.
 NEEDED: dict[str, dict[str, Any]] = {
     "sam": {"base": {"kind": "sgd", "lr": 0.05}},
@@ -67,14 +79,14 @@ def _learns(epochs: list[events.Metrics]) -> bool:
 @pytest.mark.parametrize("loss", LOSSES)
 @pytest.mark.parametrize("model", MODELS)
 def test_every_model_learns_with_every_loss(tmp_path: Path, model: str, loss: str) -> None:
-    assert _learns(_prove(tmp_path, model=_of(model, MODELS), loss=_of(loss, LOSSES), epochs=2))
+    assert _learns(_prove(tmp_path, model=_of(model, MODELS), loss=_of(loss, LOSSES), **DEEP))
 
 
 @pytest.mark.parametrize("model", MODELS)
 def test_every_model_learns_real_targets(tmp_path: Path, model: str) -> None:
     data = {**jobs.TINY, "targets": "real"}
 
-    epochs = _prove(tmp_path, model=_of(model, MODELS), loss={"kind": "half_mse"}, dataset=data, epochs=2)
+    epochs = _prove(tmp_path, model=_of(model, MODELS), loss={"kind": "half_mse"}, dataset=data, **DEEP)
 
     assert _learns(epochs)
     assert "val.accuracy" not in epochs[0]
@@ -89,6 +101,11 @@ def test_a_loss_over_classes_is_refused_on_real_targets_with_the_remedy(loss: st
     assert fault.pointer == "/loss/kind"
     assert loss in fault.message
     assert "half_mse" in fault.message
+
+
+@pytest.mark.parametrize("treatment", TREATMENTS)
+def test_every_treatment_of_the_data_leaves_something_to_learn(tmp_path: Path, treatment: str) -> None:
+    assert _learns(_prove(tmp_path, dataset=jobs.TINY | {"channels": 3} | TREATMENTS[treatment]))
 
 
 @pytest.mark.parametrize("schedule", SCHEDULES)
