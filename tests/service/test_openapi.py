@@ -75,6 +75,18 @@ def test_a_submission_declares_the_job_spec_with_examples_that_are_valid(path: s
         jsonschema.validate(example["value"], {**content["schema"], "components": DOCUMENT["components"]})
 
 
+def test_every_field_of_a_spec_is_described_or_is_its_kind() -> None:
+    document = JobSpec.model_json_schema()
+    objects = {"JobSpec": document, **document["$defs"]}
+    bare = [
+        f"{name}.{field}"
+        for name, schema in objects.items()
+        for field, described in schema["properties"].items()
+        if "const" not in described and not described.get("description")
+    ]
+    assert bare == []
+
+
 def test_the_full_example_names_every_field_of_a_spec() -> None:
     assert set(FULL_SPEC) == set(JobSpec.model_fields) - {"lambda_"}
 
