@@ -47,8 +47,9 @@ def result(shown: Json) -> "Table":
     for name in ("train.loss", *(name for name in metrics if name.startswith("train.penalty."))):
         if name in metrics:
             table.add_row({"train.loss": "data loss"}.get(name, f"penalty {name.rpartition('.')[2]}"), number(metrics[name]))
-    if "train.objective" in metrics:
-        table.add_row("objective", number(metrics["train.objective"]))
+    for name, label in (("train.objective", "objective"), ("train.gradient_mapping", "gradient mapping")):
+        if name in metrics:
+            table.add_row(label, number(metrics[name]))
     for split in ("val", "test"):
         # Real targets have no accuracy; then the loss is what there is.
         name = f"{split}.accuracy" if f"{split}.accuracy" in metrics else f"{split}.loss"
@@ -59,6 +60,8 @@ def result(shown: Json) -> "Table":
     table.add_row("exact zeros", "\n".join(f"{layer['name']} {layer['zeros']:,} of {layer['size']:,}" for layer in layers))
     if dead := [layer for layer in layers if layer.get("dead_filters")]:
         table.add_row("dead filters", "\n".join(f"{layer['name']} {layer['dead_filters']:,} of {layer['filters']:,}" for layer in dead))
+    if measured := [layer for layer in layers if layer.get("sigma_max") is not None]:
+        table.add_row("largest σ", "  ".join(f"{layer['name']} {number(layer['sigma_max'])}" for layer in measured))
     table.add_row("data", lineage(shown["data"]))
     table.add_row("device", f"{machine['device']}, {machine['precision']}, {machine['threads']} threads")
     table.add_row("speed", f"{shown['samples_per_second']:,.0f} samples/s")

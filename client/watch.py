@@ -52,9 +52,9 @@ def describe(event: Json, epochs: int) -> str | None:
 
 
 def terms(metrics: Json) -> str:
-    """The loss terms apart, then what validation says, where there is such."""
+    """The loss terms apart, how far from stationary they leave the job that asks, then what validation says, where there is such."""
     penalties = [name for name in metrics if name.startswith("train.penalty.")]
-    names = ["train.loss", *penalties, "train.accuracy", "val.loss", "val.accuracy"]
+    names = ["train.loss", *penalties, "train.gradient_mapping", "train.accuracy", "val.loss", "val.accuracy"]
     return "  ".join(f"{name.removeprefix('train.')} {number(metrics[name])}" for name in names if name in metrics)
 
 

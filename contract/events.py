@@ -58,13 +58,17 @@ class Data(_Said):
     """Which data the job trains on."""
 
     name: str
+    """As the spec calls it."""
     source: str
     """`data_folder`, `system_package`, `shipped_subset` or `generated`."""
     sha256: str
     """Of the images and labels, train then test, as raw values."""
     train_rows: int
+    """Rows trained on."""
     validation_rows: int
+    """Rows held out of the training file."""
     test_rows: int
+    """Rows of the test file."""
     unlabelled_rows: int = 0
     """Rows left out because their label is missing, of training and test rows together."""
 
@@ -77,8 +81,11 @@ class Machine(_Said):
     precision: Literal["float32", "bfloat16", "float64"]
     """As chosen: never `auto`."""
     threads: int
+    """Of the CPU, that torch computes with."""
     cpu_capability: str
+    """The widest instructions that torch uses, as `AVX2`."""
     torch: str
+    """Its version."""
 
     def fingerprint(self) -> str:
         return f"torch {self.torch}, {self.device}, {self.precision}, {self.threads} threads, {self.cpu_capability}"

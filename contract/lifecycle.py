@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from contract.errors import LostLeaseError, StateConflictError
-from contract.events import RETRYABLE, FailureCode
+from contract.events import RETRYABLE, FailureCode, StopReason
 from contract.job import MOVES, Job, JobState, Json
 
 CRASHES_WITHOUT_PROGRESS = 3
@@ -18,6 +18,12 @@ RING_SECONDS = 5.0
 LONGEST_RING_SECONDS = 300.0
 CANCEL_SECONDS = 60.0
 """How long a cancel may take before the reconciler ends the job without its owner."""
+
+_ENDED_BY = {
+    StopReason.EPOCHS: "trained to the end",
+    StopReason.EARLY_STOPPING: "stopped early, as the metric watched no longer improved",
+    StopReason.TOLERANCE: "stopped early, as the objective is stationary within the tolerance",
+}
 
 
 class Actor(StrEnum):
@@ -103,11 +109,11 @@ def checkpoint(job: Job, fence: int, now: float, checkpoint_id: str, best: Json 
     )
 
 
-def succeed(job: Job, fence: int, now: float) -> Job:
-    """The job ended well. Raises StateConflictError where a cancel was asked for before, since no move leads from there to
+def succeed(job: Job, fence: int, now: float, stop_reason: StopReason = StopReason.EPOCHS) -> Job:
+    """The job ended well, by what its result calls the reason. Raises StateConflictError where a cancel was asked for before, since no move leads from there to
     `succeeded`: the caller must then `finish_cancel`."""
     _must_own(job, fence)
-    return _end(job, JobState.SUCCEEDED, now, "trained to the end")
+    return _end(job, JobState.SUCCEEDED, now, _ENDED_BY[stop_reason])
 
 
 def fail(job: Job, fence: int, now: float, failure: Failure) -> Job:

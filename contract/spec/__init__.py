@@ -46,10 +46,15 @@ class JobSpec(Spec):
     metadata: Annotated[dict[MetadataKey, Text], Field(max_length=16)] = {}
     """Labels of your own, to find the job by."""
     dataset: Dataset = datasets.Builtin()
+    """What it is trained on, with the flaws and the augmentation put into it."""
     model: Model = models.TutorialCNN()
+    """The network."""
     loss: Loss = losses.CrossEntropy()
+    """What is minimised on the data, a mean over the rows of a step."""
     optimizer: Optimizer = optimizers.Adam()
+    """How a step is made of a gradient."""
     schedule: Schedule = schedules.Constant()
+    """How lr moves over the steps."""
     penalties: Annotated[tuple[Penalty, ...], Field(max_length=16, strict=False)] = ()
     """Added once a step to the mean data loss; each is reported apart. `train.objective` is the epoch's mean data loss plus the
     penalties of the weights at its end."""
@@ -65,6 +70,7 @@ class JobSpec(Spec):
     deterministic: bool = False
     """Refuse algorithms whose result varies from run to run, on a GPU at the price of speed."""
     early_stopping: EarlyStopping | None = None
+    """Stops the training when a metric no longer improves."""
     tolerance: Tolerance | None = None
     """Stops the training where the penalised objective is stationary."""
     averaging: EMA | None = None
@@ -72,7 +78,9 @@ class JobSpec(Spec):
     polish: Polish | None = None
     """Refits a sparse network on its support, after the epochs above or after what stopped them."""
     checkpoints: Annotated[Checkpoints, Field(default_factory=_checkpoints)]
+    """When a checkpoint is written, and which are kept."""
     limits: Limits = Limits()
+    """Times after which the job is given up."""
     device: Device = "auto"
     """`auto` takes whichever device a free worker has."""
     priority: Annotated[int, Field(ge=-100, le=100)] = 0

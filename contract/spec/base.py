@@ -26,7 +26,7 @@ class Spec(BaseModel):
 
 
 Count = Annotated[int, Field(ge=1, le=1_000_000)]
-Rate = Annotated[float, Field(gt=0, le=10)]
+Rate = Annotated[float, Field(gt=0, le=10, description="Learning rate: how far a step goes, before the schedule.")]
 Weight = Annotated[float, Field(ge=0, le=1e6)]
 """A penalty's strength λ."""
 Fraction = Annotated[float, Field(ge=0, lt=1)]

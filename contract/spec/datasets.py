@@ -56,6 +56,7 @@ class _Dataset(Spec):
     """Probability with which each pixel of the same rows is lost, drawn once by the job's seed: all its channels become the mean,
     rounded to a byte, of what the training rows have left there. The test rows stay whole."""
     augment: Augment | None = None
+    """What is done to the training images anew in each epoch; null does nothing."""
 
 
 PREPARATION = frozenset(_Dataset.model_fields)
@@ -82,16 +83,23 @@ class Fake(_Dataset):
     name: Text = "fake"
     """A label of your own for the lineage."""
     train_rows: Count = 512
+    """Rows to train and to validate on."""
     test_rows: Count = 128
+    """Rows for the final measure."""
     channels: Annotated[int, Field(ge=1, le=16)] = 1
+    """Values of each pixel."""
     height: Annotated[int, Field(ge=1, le=256)] = 28
+    """Pixels."""
     width: Annotated[int, Field(ge=1, le=256)] = 28
+    """Pixels."""
     outputs: Annotated[int, Field(ge=1, le=1000)] = 10
     """Number of classes, or of real target values."""
     targets: Targets = "classes"
+    """What is learnt: one of `outputs` classes, or `outputs` real values."""
     noise: Annotated[float, Field(ge=0, le=100)] = 1.0
     """Standard deviation of the pixel noise; the class patterns have standard deviation 1."""
     data_seed: Seed = 0
+    """Decides patterns, rows and noise; apart from the seed of the job."""
 
     def shape(self) -> Shape:
         return Shape(self.channels, self.height, self.width, self.outputs, self.targets)

@@ -1,14 +1,25 @@
 """How a refusal of a spec is told: one pointer, one code, one sentence with the remedy for each fault."""
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
-from typing import Annotated, Any, get_args, get_origin
+from typing import Annotated, Any, Final, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
 Path = tuple[str | int, ...]
+
+# What other libraries' users write, and how it is said here. Looked up only where the name is unknown.
+_SAID_HERE: Final = {
+    "learning_rate": "it is called lr, and is a field of the optimizer",
+    "max_lr": "the peak is the optimizer's lr",
+    "eta_min": "the end is min_factor, a share of the optimizer's lr",
+    "T_max": "the schedule lasts as long as the job's epochs",
+    "step_size": "it is called step_epochs, in epochs",
+    "momentum": "sgd, rmsprop and muon call it so; in adam and its kin it is the first of betas, in momentum_ema beta",
+    "weight_decay": "add it to penalties: as l2 (into the gradient, as torch's Adam and SGD) or decoupled_decay (beside the step, as AdamW)",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,13 +42,28 @@ def of(error: ValidationError, given: object, root: type[BaseModel]) -> list[Fau
     """
     found: dict[tuple[Path, str], Fault] = {}
     for fault in _faults(error.errors(include_url=False), given, root):
-        number = next((key for key in found if key[0] == fault.path), None)
-        if fault.code == "literal_error" and number:
-            # A number or a word, as in batch_size: two errors of pydantic's, one fault of the user's.
-            found[number] = replace(found[number], message=f"{found[number].message}, or {fault.message.removeprefix('should be ')}")
-        else:
-            found.setdefault((fault.path, fault.code), fault)
-    return list(found.values())
+        other = next((key for key in found if key[0] == fault.path and "literal_error" in (key[1], fault.code)), None)
+        if other and other != (fault.path, fault.code):
+            fault = _either(found.pop(other), fault)
+        found.setdefault((fault.path, fault.code), fault)
+    return [fault for fault in found.values() if not _is_told_within(fault, found.values())]
+
+
+def _either(one: Fault, other: Fault) -> Fault:
+    """One fault for a value that may be a word or something else, as in `batch_size` and `on`: two of pydantic's, one of the user's."""
+    word, rest = (one, other) if one.code == "literal_error" else (other, one)
+    words = word.message.removeprefix("should be ")
+    if rest.code == "tuple_type":
+        return replace(rest, message=f"should be {words}, or {rest.message.removeprefix('should be ')}")
+    if rest.code == "too_short":
+        return rest  # it is a list, so that no word was meant
+    return replace(rest, message=f"{rest.message}, or {words}")
+
+
+def _is_told_within(fault: Fault, told: Iterable[Fault]) -> bool:
+    """Whether it only echoes a fault inside of its value: a list of one wrong item is not too short, nor a wrong word."""
+    within = any(len(other.path) > len(fault.path) and other.path[: len(fault.path)] == fault.path for other in told)
+    return within and fault.code in {"too_short", "literal_error"}
 
 
 def nearest(name: str, known: Sequence[str]) -> str | None:
@@ -54,8 +80,7 @@ def _faults(errors: Sequence[Any], given: object, root: type[BaseModel]) -> Iter
             case "default_factory_not_called":
                 continue  # a default that depends on a field which has a fault of its own
             case "extra_forbidden":
-                known = _fields_at(root, path[:-1], given)
-                yield Fault(path, "unknown_field", _unknown(str(path[-1]) if path else "", known))
+                yield Fault(path, "unknown_field", _unknown(str(path[-1]) if path else "", _class_at(root, path[:-1], given)))
             case "union_tag_invalid":
                 kinds = [kind.strip().strip("'") for kind in error["ctx"]["expected_tags"].split(",")]
                 near = nearest(str(error["ctx"]["tag"]), kinds)
@@ -64,28 +89,43 @@ def _faults(errors: Sequence[Any], given: object, root: type[BaseModel]) -> Iter
             case "union_tag_not_found":
                 yield Fault((*path, "kind"), "missing", 'say which kind, as in {"kind": …}')
             case "missing":
-                yield Fault(path, "missing", "this field is required")
+                yield Fault(path, "missing", f"this {'value' if isinstance(error['loc'][-1], int) else 'field'} is required")
+            case "too_short":
+                yield Fault(path, "too_short", _sized("least", error["ctx"]["min_length"], error["ctx"]["actual_length"]))
+            case "too_long":
+                yield Fault(path, "too_long", _sized("most", error["ctx"]["max_length"], error["ctx"]["actual_length"]))
             case "literal_error":
                 yield Fault(path, "literal_error", str(error["msg"]).replace("Input should", "should"))
             case kind:
                 yield Fault(path, kind, _told(error))
 
 
+def _sized(bound: str, items: int, found: int | None) -> str:
+    got = "" if found is None else f", got {found}"
+    return f"should have at {bound} {items} item{'' if items == 1 else 's'}{got}"
+
+
 def _told(error: Any) -> str:
     """pydantic's sentence in the words of a JSON document, with the number or the type that was found."""
     message = str(error["msg"]).removeprefix("Value error, ").replace("Input should", "should").replace("a valid dictionary", "an object")
-    message = message.split(" or instance of ")[0].split(" or object to extract")[0]
+    message = message.split(" or instance of ")[0].split(" or object to extract")[0].replace("a valid tuple", "a list")
+    if error["type"] == "model_attributes_type":
+        message += ' as in {"kind": …}'
     if error["type"] == "value_error":
         return message
     match error["input"]:
         case bool() | None:
             return f"{message}, got {json.dumps(error['input'])}"
+        case int() as number if abs(number) < 10**15:
+            return f"{message}, got {number}"
         case int() | float() as number:
             return f"{message}, got {number:.6g}" if abs(number) < 1e300 else message
         case str():
             return f"{message}, got a string" if error["type"].endswith("_type") else message
         case list():
             return f"{message}, got a list" if error["type"].endswith("_type") else message
+        case dict():
+            return f"{message}, got an object" if error["type"].endswith("_type") else message
     return message
 
 
@@ -107,30 +147,51 @@ def _path(loc: Sequence[str | int], given: object) -> Path:
     return tuple(path)
 
 
-def _unknown(name: str, known: Sequence[str]) -> str:
+def _unknown(name: str, here: type[BaseModel] | None) -> str:
     shown = name if name.isprintable() and len(name) <= 64 else "this"
-    near = nearest(name, known)
-    if near:
-        return f"unknown field '{shown}'; did you mean '{near}'?"
-    return f"unknown field '{shown}'; the fields here are {', '.join(known)}" if known else f"unknown field '{shown}'"
+    known = _names(here) if here else []
+    return f"unknown field '{shown}'{_remedy(name, here, known)}"
 
 
-def _fields_at(model: type[BaseModel], path: Path, given: object) -> list[str]:
-    """The names a document may use in the object at `path`, following each union by the `kind` given."""
+def _remedy(name: str, here: type[BaseModel] | None, known: Sequence[str]) -> str:
+    """Where an unknown field belongs, or what it is called, or which fields there are."""
+    inner = [outer for outer in known if here and name in _names_within(_field(here, outer))]
+    if inner:
+        return f"; it is a field of {' and of '.join(inner)}"
+    if name in _SAID_HERE:
+        return f"; {_SAID_HERE[name]}"
+    if near := nearest(name, known):
+        return f"; did you mean '{near}'?"
+    return f"; the fields here are {', '.join(known)}" if known else ""
+
+
+def _names(model: type[BaseModel]) -> list[str]:
+    """The names that a document may use in an object of `model`."""
+    return [field.alias or name for name, field in model.model_fields.items()]
+
+
+def _names_within(annotation: Any) -> set[str]:
+    return {name for inner in _classes(annotation) for name in _names(inner)}
+
+
+def _field(model: type[BaseModel], name: str) -> Any:
+    """The annotation of the field that a document calls `name`; None where there is none."""
+    return next((field.annotation for own, field in model.model_fields.items() if (field.alias or own) == name), None)
+
+
+def _class_at(model: type[BaseModel], path: Path, given: object) -> type[BaseModel] | None:
+    """The class of the object at `path`, following each union by the `kind` given."""
     here: Any = model
     for part in path:
         given = given[part] if isinstance(given, Mapping | Sequence) and not isinstance(given, str) else None  # type: ignore[index]
-        if isinstance(part, str):
-            if not (isinstance(here, type) and issubclass(here, BaseModel)):
-                return []
-            field = next((f for n, f in here.model_fields.items() if (f.alias or n) == part), None)
-            if field is None:
-                return []
-            here = field.annotation
+        if isinstance(part, str) and (not _is_spec(here) or (here := _field(here, part)) is None):
+            return None
         here = _choose(here, given)
-    if isinstance(here, type) and issubclass(here, BaseModel):
-        return [field.alias or name for name, field in here.model_fields.items()]
-    return []
+    return here if _is_spec(here) else None
+
+
+def _is_spec(annotation: Any) -> bool:
+    return isinstance(annotation, type) and issubclass(annotation, BaseModel)
 
 
 def _choose(annotation: Any, given: object) -> Any:
@@ -142,7 +203,7 @@ def _choose(annotation: Any, given: object) -> Any:
 
 
 def _classes(annotation: Any) -> Iterator[type[BaseModel]]:
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+    if _is_spec(annotation):
         yield annotation
         return
     inner = get_args(annotation)

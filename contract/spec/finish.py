@@ -33,6 +33,7 @@ class EMA(Spec):
 
     kind: Literal["ema"] = "ema"
     decay: Decay = 0.999
+    """Share of the average that a step keeps."""
 
 
 class Polish(Spec):
@@ -43,6 +44,7 @@ class Polish(Spec):
     """
 
     epochs: Annotated[int, Field(ge=1, le=10_000)]
+    """Passes over the training rows, after those of the training."""
     lr: Rate | None = None
     """At the first step; falls linearly towards 0. A tenth of the optimizer's lr if not given."""
 

@@ -16,18 +16,24 @@ class EarlyStopping(Spec):
     """Stop when `monitor` has not improved by more than `min_delta` for `patience` epochs."""
 
     monitor: Metric = "val.loss"
+    """The metric that has to improve; `train.loss` by default where no rows are held out."""
     mode: Mode = Field(default_factory=improves)
     """`min` or `max`; by default what the metric's name says: accuracies rise, losses fall."""
     patience: Annotated[int, Field(ge=1, le=10_000)] = 5
+    """Epochs without an improvement after which the job stops."""
     min_delta: Annotated[float, Field(ge=0, le=1e6)] = 0.0
+    """By how much a value must beat the best to count."""
 
 
 class Checkpoints(Spec):
     """When a checkpoint is written and which ones are kept. A job that ends always leaves its last and its best."""
 
     every_epochs: Annotated[int, Field(ge=1, le=10_000)] = 1
+    """Epochs from one checkpoint to the next."""
     keep_last: Annotated[int, Field(ge=1, le=100)] = 2
+    """How many of the latest are kept."""
     keep_best: Annotated[int, Field(ge=1, le=100)] = 1
+    """How many of the best are kept."""
     monitor: Metric = "val.loss"
     """What makes a checkpoint the best one."""
     mode: Mode = Field(default_factory=improves)

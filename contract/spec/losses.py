@@ -51,7 +51,9 @@ class SCE(_Loss):
 
     kind: Literal["sce"] = "sce"
     alpha: Share = 0.1
+    """Weight of the cross entropy."""
     beta: Share = 1.0
+    """Weight of the reverse cross entropy, which forgives wrong labels."""
     log_zero: Annotated[float, Field(ge=-100, lt=0)] = -4.0
     """The paper's A: -4 for ten classes, -6 for a hundred."""
 

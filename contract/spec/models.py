@@ -8,7 +8,7 @@ from contract.spec.base import Fraction, Spec
 
 Width = Annotated[int, Field(ge=1, le=16_384)]
 Channels = Annotated[int, Field(ge=1, le=2_048)]
-Activation = Literal["relu", "gelu", "tanh"]
+Activation = Annotated[Literal["relu", "gelu", "tanh"], Field(description="The function between two layers.")]
 
 
 class TutorialCNN(Spec):
@@ -32,11 +32,13 @@ class CNN(Spec):
     channels: Annotated[tuple[Channels, ...], Field(min_length=1, max_length=16, strict=False)] = (32, 64)
     """Output channels of each convolution."""
     kernel_size: Annotated[int, Field(ge=1, le=31)] = 3
+    """Side of each filter, in pixels."""
     padding: Annotated[int, Field(ge=0, le=15)] | Literal["same"] = "same"
     """Zeros on each border; `same` keeps height and width (kernel_size odd)."""
     pool: Annotated[int, Field(ge=1, le=8)] = 2
     """Side and stride of the max-pool after each block; 1 pools nothing."""
     norm: Literal["none", "batch"] = "none"
+    """`batch` normalises each channel over the rows of a step, behind each convolution."""
     activation: Activation = "relu"
     dropout: Fraction = 0.0
     """Probability of zeroing a value after each block and each hidden layer, in training only."""
@@ -49,6 +51,7 @@ class Linear(Spec):
 
     kind: Literal["linear"] = "linear"
     bias: bool = True
+    """Whether a constant is added to each output."""
 
 
 class MLP(Spec):
@@ -59,6 +62,7 @@ class MLP(Spec):
     """Widths of the hidden layers."""
     activation: Activation = "relu"
     dropout: Fraction = 0.0
+    """Probability of zeroing a value after each hidden layer, in training only."""
 
 
 class ResNet18(Spec):

@@ -4,15 +4,19 @@ None of those added by name has a `weight_decay` where the library has one: the 
 is meant. AdamW and schedule_free keep theirs, for it is what defines the one and is taken at a point of its own in the other.
 """
 
-from typing import Annotated, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, Final, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from contract.spec.base import Rate, Spec
 
 Beta = Annotated[float, Field(ge=0, lt=1)]
-Betas = Annotated[tuple[Beta, Beta], Field(strict=False)]
-Epsilon = Annotated[float, Field(gt=0, le=1)]
+Betas = Annotated[
+    tuple[Beta, Beta],
+    Field(strict=False, description="Shares of the means of the gradient and of its square that a step keeps."),
+]
+Epsilon = Annotated[float, Field(gt=0, le=1, description="Added to what is divided by, so that it is never 0.")]
 Decay = Annotated[float, Field(ge=0, le=10)]
 
 _SUBGRADIENT = "use the penalty's subgradient form, or an optimizer with a diagonal metric such as adam"
@@ -57,8 +61,11 @@ class SGD(_Optimizer):
     kind: Literal["sgd"] = "sgd"
     lr: Rate = 1e-3
     momentum: Beta = 0.0
+    """Share of the velocity that a step keeps; 0 has none."""
     dampening: Beta = 0.0
+    """Share of the gradient that is kept out of the momentum."""
     nesterov: bool = False
+    """Nesterov's momentum: step from where the momentum will have led. Needs momentum and no dampening."""
 
     @model_validator(mode="after")
     def _nesterov_needs_momentum(self) -> "SGD":
@@ -73,6 +80,7 @@ class MomentumEMA(_Optimizer):
     kind: Literal["momentum_ema"] = "momentum_ema"
     lr: Rate = 1e-2
     beta: Beta = 0.9
+    """β: the share of the velocity that a step keeps."""
 
 
 class Adam(_Optimizer):
@@ -83,6 +91,7 @@ class Adam(_Optimizer):
     betas: Betas = (0.9, 0.999)
     eps: Epsilon = 1e-8
     amsgrad: bool = False
+    """Divide by the largest v̂ so far in place of the present one."""
 
 
 class AdamW(_Optimizer):
@@ -96,7 +105,9 @@ class AdamW(_Optimizer):
     betas: Betas = (0.9, 0.999)
     eps: Epsilon = 1e-8
     weight_decay: Decay = 1e-2
+    """Each step takes the share lr·weight_decay off every parameter."""
     amsgrad: bool = False
+    """Divide by the largest v̂ so far in place of the present one."""
 
 
 class NAdam(_Optimizer):
@@ -107,6 +118,7 @@ class NAdam(_Optimizer):
     betas: Betas = (0.9, 0.999)
     eps: Epsilon = 1e-8
     momentum_decay: Annotated[float, Field(ge=0, le=1)] = 4e-3
+    """How fast β₁ rises: β₁(1 - ½·0.96^(t·momentum_decay)) at step t."""
 
 
 class RAdam(_Optimizer):
@@ -124,9 +136,12 @@ class RMSprop(_Optimizer):
     kind: Literal["rmsprop"] = "rmsprop"
     lr: Rate = 1e-2
     alpha: Beta = 0.99
+    """Share of the mean of squared gradients that a step keeps."""
     eps: Epsilon = 1e-8
     momentum: Beta = 0.0
+    """Share of the velocity that a step keeps; 0 has none."""
     centered: bool = False
+    """Divide by the variance of the gradients in place of the mean of their squares."""
 
 
 class Adagrad(_Optimizer):
@@ -135,7 +150,9 @@ class Adagrad(_Optimizer):
     kind: Literal["adagrad"] = "adagrad"
     lr: Rate = 1e-2
     lr_decay: Annotated[float, Field(ge=0, le=10)] = 0.0
+    """lr is divided by 1 + (t - 1)·lr_decay at step t."""
     initial_accumulator_value: Annotated[float, Field(ge=0, le=1e6)] = 0.0
+    """Where the sum of squared gradients begins."""
     eps: Epsilon = 1e-10
 
 
@@ -145,6 +162,7 @@ class Adadelta(_Optimizer):
     kind: Literal["adadelta"] = "adadelta"
     lr: Rate = 1.0
     rho: Beta = 0.9
+    """Share of the means of squared gradients and of squared steps that a step keeps."""
     eps: Epsilon = 1e-6
 
 
@@ -154,6 +172,7 @@ class Adamax(_Optimizer):
     kind: Literal["adamax"] = "adamax"
     lr: Rate = 2e-3
     betas: Betas = (0.9, 0.999)
+    """Shares of the mean of the gradient and of its largest size so far that a step keeps."""
     eps: Epsilon = 1e-8
 
 
@@ -167,11 +186,15 @@ class Muon(_Optimizer):
     kind: Literal["muon"] = "muon"
     lr: Rate = 1e-3
     momentum: Beta = 0.95
+    """Share of the velocity that a step keeps."""
     nesterov: bool = True
+    """Nesterov's momentum: step from where the momentum will have led."""
     ns_steps: Annotated[int, Field(ge=1, le=20)] = 5
+    """Newton-Schulz iterations towards the nearest orthogonal matrix."""
     eps: Epsilon = 1e-7
+    """The least norm by which a matrix is divided before it is orthogonalised."""
     betas: Betas = (0.9, 0.999)
-    """Of the AdamW beside it."""
+    """Of the AdamW beside it: shares of the means of the gradient and of its square that a step keeps."""
 
     @property
     def no_metric(self) -> str | None:
@@ -189,6 +212,7 @@ class LBFGS(_Optimizer):
     lr: Rate = 1.0
     """The first trial of each line search; the step itself without one."""
     max_iter: Annotated[int, Field(ge=1, le=100)] = 1
+    """Iterations a step."""
     tolerance_grad: Annotated[float, Field(ge=0, le=1)] = 1e-7
     """A step whose largest gradient is below this changes nothing."""
     tolerance_change: Annotated[float, Field(ge=1e-16, le=1)] = 1e-9
@@ -196,6 +220,7 @@ class LBFGS(_Optimizer):
     history_size: Annotated[int, Field(ge=1, le=100)] = 10
     """Pairs kept to estimate the curvature, each as large as two networks, in memory and in every checkpoint."""
     line_search_fn: Literal["strong_wolfe"] | None = "strong_wolfe"
+    """How long a step is: found by a search for the strong Wolfe conditions, or lr where null."""
 
     @property
     def full_batch(self) -> bool:
@@ -220,6 +245,7 @@ class Lion(_Optimizer):
     kind: Literal["lion"] = "lion"
     lr: Rate = 1e-4
     betas: Betas = (0.9, 0.99)
+    """The momentum's share in the sign that is stepped by, and the share of the momentum that a step keeps."""
 
     @property
     def no_metric(self) -> str | None:
@@ -232,6 +258,7 @@ class ScheduleFree(_Optimizer):
     kind: Literal["schedule_free"] = "schedule_free"
     lr: Rate = 2.5e-3
     betas: Annotated[tuple[Annotated[float, Field(gt=0, lt=1)], Beta], Field(strict=False)] = (0.9, 0.999)
+    """The share of the average x in the point y where gradients are taken, and the share of the mean of squared gradients that a step keeps."""
     eps: Epsilon = 1e-8
     weight_decay: Decay = 0.0
     """Taken at y, on every parameter; it is no part of the objective."""
@@ -255,14 +282,30 @@ FirstOrder = Annotated[
 ]
 
 
+_NO_BASE: Final = {
+    "lbfgs": "the line search of lbfgs needs loss and gradient at the same point, and sam takes its gradient beside it",
+    "schedule_free": "schedule_free takes its gradient at a point of its own already, between its iterate and its average",
+    "sam": "sam within sam would step aside twice",
+}
+
+
 class SAM(_Optimizer):
     """Sharpness-aware minimisation (Foret et al., 2021) around another optimizer: `base` steps at θ with the gradient of the data loss
     at θ + rho·g/‖g‖. Penalties are taken at θ. Two passes over the rows of each step."""
 
     kind: Literal["sam"] = "sam"
     base: FirstOrder = Adam()
+    """The optimizer that steps, with its own lr."""
     rho: Annotated[float, Field(gt=0, le=10)] = 0.05
     """How far beside the weights the gradient is taken."""
+
+    @field_validator("base", mode="before")
+    @classmethod
+    def _base_steps_along_one_gradient(cls, given: Any) -> Any:
+        kind = given.get("kind") if isinstance(given, Mapping) else getattr(given, "kind", None)
+        if isinstance(kind, str) and kind in _NO_BASE:
+            raise ValueError(f"{_NO_BASE[kind]}; use adam or sgd as the base")
+        return given
 
     @property
     def lr(self) -> float:

@@ -104,6 +104,7 @@ class L1(_Penalty):
 
     kind: Literal["l1"] = "l1"
     apply: Literal["proximal", "subgradient"] = "proximal"
+    """How it acts: after the step with exact zeros, or in the gradient with none."""
 
     @property
     def is_proximal(self) -> bool:
@@ -169,6 +170,7 @@ class SCAD(_Proximal):
 
     kind: Literal["scad"] = "scad"
     a: Annotated[float, Field(gt=2, le=1e6)] = 3.7
+    """a: beyond a·λ a weight is not shrunk; 3.7 is the paper's."""
 
 
 class LHalf(_Proximal):

@@ -26,7 +26,9 @@ class Step(_Schedule):
 
     kind: Literal["step"] = "step"
     step_epochs: Annotated[int, Field(ge=1, le=10_000)] = 3
+    """Epochs from one fall to the next."""
     gamma: Annotated[float, Field(gt=0, le=1)] = 0.1
+    """What lr is multiplied by."""
 
 
 class Cosine(_Schedule):
@@ -34,6 +36,7 @@ class Cosine(_Schedule):
 
     kind: Literal["cosine"] = "cosine"
     min_factor: Annotated[float, Field(ge=0, le=1)] = 0.0
+    """Where lr ends, as a share of itself."""
 
 
 class OneCycle(_Schedule):
@@ -44,7 +47,9 @@ class OneCycle(_Schedule):
     pct_start: Fraction = 0.3
     """Share of the steps on which lr rises."""
     div_factor: Annotated[float, Field(ge=1, le=1e9)] = 25.0
+    """lr begins at its peak divided by this."""
     final_div_factor: Annotated[float, Field(ge=1, le=1e9)] = 1e4
+    """lr ends at where it began divided by this."""
 
 
 class Plateau(_Schedule):
@@ -53,13 +58,17 @@ class Plateau(_Schedule):
 
     kind: Literal["plateau"] = "plateau"
     monitor: Metric = "val.loss"
+    """The metric that has to improve; `train.loss` by default where no rows are held out."""
     mode: Mode = Field(default_factory=improves)
     """`min` or `max`; by default what the metric's name says: accuracies rise, losses fall."""
     factor: Annotated[float, Field(gt=0, lt=1)] = 0.1
+    """What lr is multiplied by."""
     patience: Annotated[int, Field(ge=0, le=10_000)] = 10
+    """Epochs without an improvement that are let pass."""
     threshold: Annotated[float, Field(ge=0, le=1e6)] = 1e-4
     """By how much a value must beat the best to count: a share of the best, or the difference itself under `abs`."""
     threshold_mode: Literal["rel", "abs"] = "rel"
+    """How `threshold` is meant."""
     cooldown: Annotated[int, Field(ge=0, le=10_000)] = 0
     """Epochs after a reduction in which none is counted."""
     min_factor: Annotated[float, Field(ge=0, le=1)] = 0.0

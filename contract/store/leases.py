@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from sqlalchemy import Connection, insert, select
 
 from contract import lifecycle, numbers
+from contract.events import StopReason
 from contract.job import Job, JobState, Json
 from contract.lifecycle import Actor, Failure, Report
 from contract.store import metrics, rows
@@ -75,7 +76,7 @@ def succeed(store: Store, lease: Lease, result: Json) -> Job:
         if before.state is JobState.SUCCEEDED and _result_fence(connection, before.id) == lease.fence:
             return before
         now = store.now(connection)
-        after = lifecycle.succeed(before, lease.fence, now)
+        after = lifecycle.succeed(before, lease.fence, now, StopReason(result.get("stop_reason", StopReason.EPOCHS)))
         connection.execute(insert(results).values(job_id=before.id, fence=lease.fence, created_at=now, body=numbers.to_json(result)))
         return rows.save(connection, before, after, Actor.WORKER, now)
 

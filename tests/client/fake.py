@@ -82,8 +82,9 @@ def result() -> Json:
     """As contract.events.Result says it, under its job's id."""
     return {
         "object": "training.result", "job_id": JOB, "stop_reason": "epochs", "epochs": 2, "steps": 20, "best_epoch": 2,
-        "metrics": {"train.loss": 0.25, "train.penalty.l2": 0.0125, "val.accuracy": 0.875, "test.accuracy": 0.75}, "best_metrics": {},
-        "layers": [{"name": "conv1", "size": 288, "zeros": 17, "near_zero": 20, "l1": 1.0, "l2": 1.0}], "parameters": 288,
+        "metrics": {"train.loss": 0.25, "train.penalty.l2": 0.0125, "train.gradient_mapping": 0.0625, "val.accuracy": 0.875, "test.accuracy": 0.75}, "best_metrics": {},
+        "layers": [{"name": "conv1", "size": 288, "zeros": 17, "near_zero": 20, "l1": 1.0, "l2": 1.0, "filters": 32,
+                    "dead_filters": 3, "sigma_max": 1.75}], "parameters": 288,
         "data": {"name": "fashion_mnist", "source": "shipped_subset", "sha256": "ab" * 32, "train_rows": 9000, "validation_rows": 1000,
                  "test_rows": 2000},
         "machine": {"device": "cpu", "precision": "float32", "threads": 2, "cpu_capability": "AVX2", "torch": "2.15.0"},

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from client import watch
 from client.cli import app
 from tests.client.fake import JOB, Fake, history, problem
 from tests.client.test_sdk import free_port
@@ -95,6 +96,10 @@ def test_a_pipe_gets_a_plain_line_for_each_state_and_each_epoch(fake: Fake) -> N
     ]
 
 
+def test_an_epoch_tells_how_far_from_stationary_the_job_is_where_it_is_asked_to_stop_there() -> None:
+    assert "gradient_mapping 0.002" in watch.terms({"train.loss": 1.0, "train.gradient_mapping": 0.002, "val.loss": 1.0})
+
+
 def test_a_spec_is_read_from_stdin(fake: Fake) -> None:
     done = CliRunner().invoke(app, ["submit", "-", "--url", fake.url], input='{"epochs": 2}')
     assert done.exit_code == 0
@@ -118,7 +123,18 @@ def test_the_address_can_stand_in_the_environment(fake: Fake) -> None:
 
 def test_a_result_shows_losses_zeros_and_where_the_data_came_from(fake: Fake) -> None:
     done = CliRunner().invoke(app, ["result", JOB, "--url", fake.url], env={"COLUMNS": "200"})
-    for shown in ("data loss", "0.0125", "0.875", "conv1 17 of 288", "shipped_subset", "9,000 + 1,000 + 2,000 rows", "1,234 samples/s"):
+    for shown in (
+        "data loss",
+        "0.0125",
+        "0.0625",
+        "0.875",
+        "conv1 17 of 288",
+        "conv1 3 of 32",
+        "conv1 1.75",
+        "shipped_subset",
+        "9,000 + 1,000 + 2,000 rows",
+        "1,234 samples/s",
+    ):
         assert shown in done.stdout
 
 

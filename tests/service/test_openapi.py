@@ -75,6 +75,16 @@ def test_a_submission_declares_the_job_spec_with_examples_that_are_valid(path: s
         jsonschema.validate(example["value"], {**content["schema"], "components": DOCUMENT["components"]})
 
 
+def test_every_field_of_every_object_is_described_unless_it_can_have_one_value_only() -> None:
+    bare = [
+        f"{name}.{field}"
+        for name, schema in DOCUMENT["components"]["schemas"].items()
+        for field, described in schema.get("properties", {}).items()
+        if "const" not in described and not described.get("description")
+    ]
+    assert bare == []
+
+
 def test_the_full_example_names_every_field_of_a_spec() -> None:
     assert set(FULL_SPEC) == set(JobSpec.model_fields) - {"lambda_"}
 

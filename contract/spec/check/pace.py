@@ -7,7 +7,7 @@ from contract.spec.faults import Fault
 
 
 def faults(spec: JobSpec) -> Iterator[Fault]:
-    """A full-batch optimizer on mini-batches, a warm-up longer than the job, or a schedule where the optimizer wants none."""
+    """A full-batch optimizer on mini-batches, a warm-up of lr or λ longer than the job, or a schedule where the optimizer wants none."""
     if spec.optimizer.full_batch and spec.batch_size != "full":
         other = "sam around sgd" if isinstance(spec.optimizer, optimizers.SAM) else "sgd"
         yield Fault(
@@ -22,6 +22,11 @@ def faults(spec: JobSpec) -> Iterator[Fault]:
             "beyond_epochs",
             f"the warm-up of {spec.schedule.warmup_epochs:g} epochs outlasts the job's {spec.epochs}; shorten it",
         )
+    for index, penalty in enumerate(spec.penalties):
+        warmup = getattr(penalty, "warmup_epochs", 0.0)
+        if warmup > spec.epochs:
+            message = f"λ rises for {warmup:g} epochs and is never reached in the job's {spec.epochs}; shorten the warm-up"
+            yield Fault(("penalties", index, "warmup_epochs"), "beyond_epochs", message)
     if not isinstance(spec.schedule, schedules.Constant) and (reason := _no_schedule(spec.optimizer)):
         yield Fault(("schedule", "kind"), "schedule_misfit", f"{reason}; use constant in place of {spec.schedule.kind}, or adamw")
 

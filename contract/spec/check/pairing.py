@@ -23,7 +23,9 @@ def faults(spec: JobSpec) -> Iterator[Fault]:
             yield Fault(
                 ("penalties", second),
                 "overlap",
-                f"penalties {first} and {second} are both proximal and on the same weights; add their lambdas in one, or name different layers in their `on`",
+                f"{spec.penalties[first].kind} and {spec.penalties[second].kind} (penalties {first} and {second}) are both proximal and on the "
+                f"same weights, and the map of a sum is not one map after the other; "
+                f"{_in_one(spec.penalties[first].kind, spec.penalties[second].kind)}, or name different layers in their `on`",
             )
 
 
@@ -36,6 +38,17 @@ def _refusal(optimizer: optimizers.Optimizer, penalty: Penalty) -> tuple[str, st
     else:
         code, form, reason = "not_smooth", "a subgradient of ", None if penalty.is_smooth else optimizer.no_kinks
     return (code, f"{form}{penalty.kind} is not possible here: {reason}") if reason else None
+
+
+def _in_one(one: str, other: str) -> str:
+    """What says both penalties at once, or which to do without."""
+    if one == other:
+        return "add their lambdas in one"
+    if {one, other} == {"l1", "group_lasso"}:
+        return "use sparse_group, which is both"
+    if {one, other} == {"l1", "elastic_net"}:
+        return "put both into elastic_net"
+    return f"keep {one} or {other}"
 
 
 def _overlap(one: str | tuple[str, ...], other: str | tuple[str, ...]) -> bool:

@@ -86,7 +86,14 @@ def test_a_metric_improves_as_its_name_says(metric: str, mode: str) -> None:
         ({"optimizer": {"kind": "gd"}, "batch_size": 32}, "/batch_size", "use sgd"),
         ({"schedule": {"kind": "cosine", "warmup_epochs": 11}}, "/schedule/warmup_epochs", "shorten it"),
         ({"penalties": [{"kind": "l1", "lambda": 1, "on": ["conv9"]}]}, "/penalties/0/on/0", "conv1, conv2, fc1, fc2"),
+        ({"penalties": [{"kind": "l1", "lambda": 1, "warmup_epochs": 11}]}, "/penalties/0/warmup_epochs", "shorten the warm-up"),
+        (
+            {"model": {"kind": "resnet18"}, "penalties": [{"kind": "l1", "lambda": 1, "on": ["layer1.0.conv3"]}]},
+            "/penalties/0/on/0",
+            "did you mean 'layer1.0.conv",
+        ),
         ({"penalties": [{"kind": "l1", "lambda": 1}] * 2}, "/penalties/1", "add their lambdas"),
+        ({"penalties": [{"kind": "l1", "lambda": 1}, {"kind": "group_lasso", "lambda": 1}]}, "/penalties/1", "use sparse_group"),
         (
             {"dataset": {"kind": "fake", "targets": "real"}, "loss": {"kind": "half_mse"}, "checkpoints": {"monitor": "val.accuracy"}},
             "/checkpoints/monitor",

@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy import text, update
 
 from contract.errors import IdempotencyMismatchError, LostLeaseError, NotFoundError, StateConflictError
-from contract.events import FailureCode, File
+from contract.events import FailureCode, File, StopReason
 from contract.job import Job, JobState
 from contract.lifecycle import CRASHES_WITHOUT_PROGRESS, Failure, Report
 from contract.spec import JobSpec
@@ -139,6 +139,14 @@ def test_success_commits_state_result_and_event_together(store: Store) -> None:
     assert done.state is JobState.SUCCEEDED
     assert jobs.result(store, job.id) == {"metrics": {"test.accuracy": 0.9}}
     assert [event.data["to"] for event in jobs.events(store, job.id)] == ["queued", "running", "succeeded"]
+
+
+@pytest.mark.parametrize("stop_reason", StopReason)
+def test_a_job_that_stopped_early_says_why(store: Store, stop_reason: StopReason) -> None:
+    _, lease = running(store)
+    done = leases.succeed(store, lease, {"stop_reason": stop_reason.value})
+    told = {StopReason.EPOCHS: "to the end", StopReason.EARLY_STOPPING: "no longer improved", StopReason.TOLERANCE: "within the tolerance"}
+    assert told[stop_reason] in str(done.status_reason)
 
 
 def test_a_commit_repeated_after_a_lost_answer_is_the_same_success(store: Store) -> None:
