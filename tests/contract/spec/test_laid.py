@@ -83,13 +83,6 @@ def test_a_max_norm_may_stand_beside_a_proximal_penalty_and_two_proximal_ones_ma
     assert _told(_spec({"kind": "group_lasso", "on": ["conv1"]}, {"kind": "group_lasso", "by": "neuron", "on": ["fc1"]})) == {}
 
 
-@pytest.mark.parametrize("penalty", ["elastic_net", "group_lasso", "sparse_group", "mcp", "scad", "l_half", "l0", "max_norm"])
-def test_what_acts_after_a_step_is_refused_where_the_step_has_no_metric(penalty: str) -> None:
-    found = _told(_spec({"kind": penalty}, optimizer={"kind": "adam", "amsgrad": True}))
-
-    assert f"{penalty} acts after the step" in found["/penalties/0"]
-
-
 def test_a_groups_bias_and_norm_may_lie_under_no_second_proximal_penalty() -> None:
     both = _spec({"kind": "group_lasso", "with_bias": True, "on": ["conv1"]}, {"kind": "l1", "on": ["norm1"]})
     apart = _spec({"kind": "group_lasso", "on": ["conv1"]}, {"kind": "l1", "on": ["norm1"]})
