@@ -4,7 +4,7 @@ from typing import Any, get_args
 
 import pytest
 
-from contract.spec import JobSpec, check
+from contract.spec import JobSpec, check, optimizers
 from contract.spec.base import Metric
 
 SPARSE = {"penalties": [{"kind": "l1", "lambda": 1e-3}]}
@@ -31,12 +31,21 @@ def test_the_epochs_of_polish_come_on_top() -> None:
         [{"kind": "l2", "lambda": 1e-3}],
         [{"kind": "l1", "lambda": 1e-3, "apply": "subgradient"}],
         [{"kind": "l1", "lambda": 0.0}],
+        [{"kind": "max_norm"}],
     ],
-    ids=["none", "l2", "subgradient", "zero"],
+    ids=["none", "l2", "subgradient", "zero", "norm_bound"],
 )
 def test_a_polish_is_refused_where_nothing_makes_zeros(penalties: list[Any]) -> None:
     assert "add a proximal one" in _faults(penalties=penalties, polish={"epochs": 1})["/polish"]
     assert _faults(**SPARSE, polish={"epochs": 1}) == {}
+
+
+@pytest.mark.parametrize("optimizer", [member.model_fields["kind"].default for member in get_args(get_args(optimizers.Optimizer)[0])])
+def test_averaging_is_refused_where_the_optimizer_averages_itself(optimizer: str) -> None:
+    found = _faults(model={"kind": "mlp"}, optimizer={"kind": optimizer}, averaging={"kind": "ema"})
+
+    assert list(found) == (["/averaging"] if optimizer == "schedule_free" else [])
+    assert all("drop averaging" in message for message in found.values())
 
 
 def test_every_metric_may_be_monitored_and_on_real_targets_only_losses_may() -> None:

@@ -83,16 +83,21 @@ def test_a_max_norm_may_stand_beside_a_proximal_penalty_and_two_proximal_ones_ma
     assert _told(_spec({"kind": "group_lasso", "on": ["conv1"]}, {"kind": "group_lasso", "by": "neuron", "on": ["fc1"]})) == {}
 
 
-@pytest.mark.parametrize("penalty", ["elastic_net", "group_lasso", "sparse_group", "mcp", "scad", "l_half", "l0", "max_norm"])
-def test_what_acts_after_a_step_is_refused_where_the_step_has_no_metric(penalty: str) -> None:
-    found = _told(_spec({"kind": penalty}, optimizer={"kind": "lion"}))
-
-    assert f"a proximal {penalty} is not possible here: lion steps by a sign" in found["/penalties/0"]
-
-
 def test_a_groups_bias_and_norm_may_lie_under_no_second_proximal_penalty() -> None:
-    both = _spec({"kind": "group_lasso", "with_bias": True, "on": ["conv1"]}, {"kind": "l1", "on": ["norm1"]})
-    apart = _spec({"kind": "group_lasso", "on": ["conv1"]}, {"kind": "l1", "on": ["norm1"]})
+    group, on_norm = {"kind": "group_lasso", "with_bias": True, "on": ["conv1"]}, {"kind": "l1", "on": ["norm1"]}
 
-    assert "drop with_bias" in _told(both)["/penalties/1/on"]
-    assert _told(apart) == {}
+    assert "drop with_bias" in _told(_spec(group, on_norm))["/penalties/1/on"]
+    for apart in (
+        (group | {"with_bias": False}, on_norm),
+        (group | {"lambda": 0}, on_norm),
+        (group, on_norm | {"lambda": 0}),
+        (group, on_norm | {"apply": "subgradient"}),
+    ):
+        assert _told(_spec(*apart)) == {}
+
+
+def test_a_group_penalty_on_a_layer_that_is_not_there_is_told_so_and_nothing_else() -> None:
+    found = _told(_spec({"kind": "group_lasso", "on": ["conv9"]}))
+
+    assert list(found) == ["/penalties/0/on/0"]
+    assert "has no layer 'conv9'" in found["/penalties/0/on/0"]

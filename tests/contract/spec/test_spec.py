@@ -77,10 +77,25 @@ def test_a_metric_improves_as_its_name_says(metric: str, mode: str) -> None:
         ({"dataset": {"kind": "fake", "targets": "real"}}, "/loss/kind", "use half_mse"),
         ({"dataset": {"kind": "fake", "outputs": 1}}, "/dataset/outputs", "2 classes"),
         ({"dataset": {"kind": "fake", "train_rows": 1_000_000, "height": 200}}, "/dataset", "fewer rows"),
+        ({"dataset": {"kind": "fake", "test_rows": 1_000_000, "height": 200}}, "/dataset", "fewer rows"),
+        (
+            {
+                "dataset": {"kind": "fake", "targets": "real", "train_rows": 1_000_000, "outputs": 200, "height": 1, "width": 1},
+                "loss": {"kind": "half_mse"},
+                "model": {"kind": "linear"},
+            },
+            "/dataset",
+            "fewer rows",
+        ),
         ({"dataset": {"kind": "fake", "train_rows": 1}}, "/dataset/validation_fraction", "leaves none to train on"),
         (
             {"dataset": {"kind": "fake", "validation_fraction": 0}, "checkpoints": {"monitor": "val.loss"}},
             "/checkpoints/monitor",
+            "monitor train.loss",
+        ),
+        (
+            {"dataset": {"kind": "fake", "validation_fraction": 0}, "early_stopping": {"monitor": "val.loss"}},
+            "/early_stopping/monitor",
             "monitor train.loss",
         ),
         ({"optimizer": {"kind": "gd"}, "batch_size": 32}, "/batch_size", "use sgd"),
@@ -109,8 +124,13 @@ def test_what_cannot_run_is_refused_with_its_place_and_a_remedy(document: dict[s
 
 
 def test_penalties_on_different_layers_may_both_be_proximal() -> None:
-    one, other = ({"kind": "l1", "lambda": 1, "on": [layer]} for layer in ("conv1", "fc1"))
+    one, other, both = ({"kind": "l1", "lambda": 1, "on": layers} for layers in (["conv1"], ["fc1"], ["conv2", "fc1"]))
     assert pointers({"penalties": [one, other]}) == {}
+    assert list(pointers({"penalties": [one, other, both]})) == ["/penalties/2"]
+
+
+def test_a_warm_up_may_last_as_long_as_the_job() -> None:
+    assert pointers({"epochs": 3, "schedule": {"kind": "cosine", "warmup_epochs": 3}}) == {}
 
 
 # Where ours differ on purpose: the docstring of each says why.

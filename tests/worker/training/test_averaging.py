@@ -71,6 +71,31 @@ def test_the_average_of_a_sparse_run_has_the_zeros_of_its_weights(tmp_path: Path
     assert result.layers[0].zeros == zeros.sum()
 
 
+def test_the_penalties_of_validation_are_those_of_the_average(tmp_path: Path) -> None:
+    run = jobs.run(tmp_path, **SPARSE, **EMA)
+    result = jobs.result(run)
+
+    with weights.evaluated(run):
+        worth = 0.05 * sum(float(run.named[f"{layer}.weight"].detach().abs().sum()) for layer in ("fc1", "fc2"))
+    assert result.metrics["val.objective"] - result.metrics["val.loss"] == pytest.approx(worth, rel=1e-6)
+    assert result.metrics["train.penalty"] != pytest.approx(worth, rel=1e-3)
+
+
+def test_amid_sams_second_pass_the_average_still_has_the_zeros_of_the_step_boundary(tmp_path: Path) -> None:
+    data = jobs.TINY | {"train_rows": 800, "validation_fraction": 0}
+    sam = {"kind": "sam", "base": {"kind": "gd", "lr": 0.1}}
+    run = jobs.run(tmp_path, **SPARSE | {"optimizer": sam}, **EMA, dataset=data, batch_size="full")
+    going = jobs.to_step(run, 1)
+    own, given = run.named["fc1.weight"].detach().clone(), weights.given_away(run)["fc1.weight"]
+
+    while torch.equal(run.named["fc1.weight"], own):
+        next(going)
+
+    assert run.step == 1
+    assert (given == 0).any()
+    assert torch.equal(weights.given_away(run)["fc1.weight"], given)
+
+
 def test_the_networks_own_weights_come_back_to_the_bit_even_after_an_error(tmp_path: Path) -> None:
     run = jobs.run(tmp_path, model=jobs.CONVOLUTIONAL, **EMA)
     jobs.to_step(run, 2)

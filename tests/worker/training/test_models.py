@@ -124,6 +124,9 @@ def test_a_resnet_is_torchvisions_own_but_for_its_stem() -> None:
     expected = {name: value.shape for name, value in theirs.state_dict().items()} | {"conv1.weight": (64, 3, 3, 3)}
     assert {name: value.shape for name, value in model.state_dict().items()} == expected
     assert sum(parameter.numel() for parameter in model.parameters()) == 11_173_962
+    # Drawn as torchvision draws its convolutions: with a variance of 2/(outputs·k·k).
+    stem = model.get_parameter("conv1.weight")
+    assert float(stem.std()) == pytest.approx((2 / (64 * 9)) ** 0.5, rel=0.1)
     # The first stage sees the whole image: 32 x 32 come in and 4 x 4 leave after three halvings.
     seen: list[torch.Size] = []
     model.get_submodule("layer4").register_forward_hook(lambda module, inputs, output: seen.append(output.shape))

@@ -95,6 +95,37 @@ def test_every_optimizer_that_torch_has_is_compared_with_torchs() -> None:
     assert members - ours == {kind.__name__ for kind, _ in NAMED.values()}
 
 
+def _other(value: Any) -> Any:
+    """Another value of the same type that is valid where this one is."""
+    match value:
+        case bool() | str():
+            return not value if isinstance(value, bool) else None
+        case tuple():
+            return (0.25, 0.75)
+        case int():
+            return value + 1
+        case _:
+            return value / 2 or 0.25
+
+
+FIELDS = [
+    (member, name)
+    for member in get_args(get_args(optimizers.Optimizer)[0])
+    if member not in (optimizers.SAM, optimizers.MomentumEMA)
+    for name in member.model_fields.keys() - {"kind"}
+]
+
+
+@pytest.mark.parametrize(("member", "name"), FIELDS, ids=lambda value: getattr(value, "__name__", value))
+def test_every_field_of_a_spec_reaches_the_library(member: Any, name: str) -> None:
+    default = member(momentum=0.9) if name == "nesterov" and member is optimizers.SGD else member()
+    value = _other(getattr(default, name))
+
+    built = stepping.build(default.model_copy(update={name: value}), [nn.Parameter(torch.ones(2, 2)) for _ in range(2)])
+
+    assert value in [group.get(name) for group in built.param_groups]
+
+
 def test_gd_is_sgd_without_momentum() -> None:
     model, reference = _network(torch.float32), _network(torch.float32)
 

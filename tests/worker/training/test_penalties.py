@@ -310,6 +310,20 @@ def test_a_non_convex_penalty_lowers_the_objective_and_sets_zeros(tmp_path: Path
     assert 10 < sum(int((p == 0).sum()) for p in run.terms[0].parameters) < sum(p.numel() for p in run.terms[0].parameters) - 10
 
 
+@pytest.mark.parametrize("optimizer", ["sgd", "adam"])
+@pytest.mark.parametrize("form", [form for form in FORMS if form["kind"] != "max_norm"], ids=_told)
+def test_a_strength_too_small_for_any_weight_moves_none(tmp_path: Path, form: dict[str, Any], optimizer: str) -> None:
+    run = _after_a_step(tmp_path, form | {"lambda": 1e-60}, optimizer={"kind": optimizer}, precision="float32")
+    with torch.no_grad():
+        for parameter in run.named.values():
+            parameter[0] = 0.0
+    before = {name: parameter.detach().clone() for name, parameter in run.named.items()}
+
+    _whole_step(run)
+
+    assert all(torch.equal(parameter, before[name]) for name, parameter in run.named.items())
+
+
 def test_a_checkpoint_holds_the_vectors_of_the_power_iteration(tmp_path: Path) -> None:
     run = jobs.run(tmp_path / "first", model=jobs.CONVOLUTIONAL, penalties=[{"kind": "spectral", "lambda": 0.1}])
     begun = [value.clone() for value in penalties.state(run.terms).values()]

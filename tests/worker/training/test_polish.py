@@ -67,6 +67,7 @@ def test_the_learning_rate_of_polish_falls_linearly_towards_zero(tmp_path: Path,
     jobs.said(run)
 
     assert [run.lr(step) for step in range(9, 15)] == pytest.approx([top * k / 6 for k in (6, 5, 4, 3, 2, 1)], rel=1e-12)
+    assert run.lr(0) == 0.1, "what an earlier step took is still told"
 
 
 def test_polish_follows_an_early_stop_at_once_and_is_not_stopped_itself(tmp_path: Path) -> None:

@@ -54,6 +54,8 @@ def test_a_probability_of_one_belongs_to_the_last_bin_and_logits_without_bound_a
 
     assert tally.bins[-1].tolist() == [2.0, 2.0, 1.0]
     assert tally.metrics("test") == {"test.nll": 450.0, "test.brier": 1.0, "test.ece": 0.5}
+    furthest = _tally(torch.tensor([[1e308, -1e308, 0, 0, 0]], dtype=torch.float64), torch.tensor([0]))
+    assert furthest.metrics("test") == {"test.nll": 0.0, "test.brier": 0.0, "test.ece": 0.0}
 
 
 def test_confusion_and_per_class_figures_are_scikit_learns() -> None:

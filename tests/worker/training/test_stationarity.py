@@ -10,7 +10,7 @@ from sklearn.linear_model import Lasso
 
 from contract import events
 from tests.worker.training import jobs
-from worker.training import batches
+from worker.training import batches, weights
 from worker.training.fit import fit
 from worker.training.run import Run
 from worker.training.said import Tick
@@ -73,6 +73,8 @@ def test_without_a_proximal_penalty_it_is_the_norm_of_the_whole_gradient(tmp_pat
     gradient = torch.autograd.grad(objective, list(run.named.values()))
 
     expected = torch.cat([each.flatten() for each in gradient]).norm().item()
+    for parameter in run.named.values():
+        parameter.grad = torch.ones_like(parameter)  # what the last step has left
 
     assert _now(run) == pytest.approx(expected, rel=1e-10)
 
@@ -83,6 +85,25 @@ def test_a_lambda_that_is_still_warming_up_counts_in_full(tmp_path: Path) -> Non
     full = jobs.run(tmp_path, **LASSO | {"penalties": penalties}, epochs=10)
 
     assert _now(rising) == _now(full)
+
+
+def test_it_is_euclidean_whatever_the_metric_of_the_optimizer(tmp_path: Path) -> None:
+    adam = jobs.run(tmp_path, **LASSO | {"optimizer": {"kind": "adam", "lr": 0.3}}, epochs=2)
+    jobs.to_step(adam, 1)
+    plain = jobs.run(tmp_path, **LASSO)
+    plain.model.load_state_dict(adam.model.state_dict())
+
+    assert _now(adam) == _now(plain)
+
+
+def test_it_is_taken_at_the_weights_that_are_given_away(tmp_path: Path) -> None:
+    averaged = jobs.run(tmp_path, **LASSO, epochs=5, averaging={"kind": "ema", "decay": 0.9})
+    jobs.to_step(averaged, 4)
+    plain = jobs.run(tmp_path, **LASSO)
+    plain.model.load_state_dict(weights.given_away(averaged))
+
+    assert _now(averaged) == _now(plain)
+    assert _now(averaged) != _now(jobs.run(tmp_path, **LASSO))
 
 
 def test_float32_weights_are_moved_in_float64(tmp_path: Path) -> None:
