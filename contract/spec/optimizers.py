@@ -12,7 +12,8 @@ from contract.spec.base import Rate, Spec
 
 Beta = Annotated[float, Field(ge=0, lt=1)]
 Betas = Annotated[tuple[Beta, Beta], Field(strict=False)]
-Epsilon = Annotated[float, Field(gt=0, le=1)]
+# Below, eps underflows beside float32 weights, and one whose gradient is always 0 becomes 0/0.
+Epsilon = Annotated[float, Field(ge=1e-30, le=1)]
 Decay = Annotated[float, Field(ge=0, le=10)]
 
 _SUBGRADIENT = "use the penalty's subgradient form, or an optimizer with a diagonal metric such as adam"
@@ -144,7 +145,8 @@ class Adadelta(_Optimizer):
 
     kind: Literal["adadelta"] = "adadelta"
     lr: Rate = 1.0
-    rho: Beta = 0.9
+    rho: Annotated[float, Field(ge=1e-6, lt=1)] = 0.9
+    """Never 0: a step that remembers no other tells no metric to a weight whose gradient is 0."""
     eps: Epsilon = 1e-6
 
 
@@ -231,7 +233,8 @@ class ScheduleFree(_Optimizer):
 
     kind: Literal["schedule_free"] = "schedule_free"
     lr: Rate = 2.5e-3
-    betas: Annotated[tuple[Annotated[float, Field(gt=0, lt=1)], Beta], Field(strict=False)] = (0.9, 0.999)
+    betas: Annotated[tuple[Annotated[float, Field(ge=1e-3, lt=1)], Beta], Field(strict=False)] = (0.9, 0.999)
+    """The first is how near y is to x; towards 0 the average can no longer be told from y, whose rounding it has times 1/β₁."""
     eps: Epsilon = 1e-8
     weight_decay: Decay = 0.0
     """Taken at y, on every parameter; it is no part of the objective."""

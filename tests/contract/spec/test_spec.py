@@ -101,6 +101,21 @@ def test_what_cannot_run_is_refused_with_its_place_and_a_remedy(document: dict[s
     assert words in found[pointer]
 
 
+@pytest.mark.parametrize(
+    "document",
+    [
+        {"optimizer": {"kind": "adam", "eps": 1e-50}},
+        {"optimizer": {"kind": "adadelta", "rho": 0}},
+        {"optimizer": {"kind": "schedule_free", "betas": [1e-300, 0.9]}},
+        {"loss": {"kind": "gce", "q": 1e-300}},
+    ],
+    ids=str,
+)
+def test_a_number_so_small_that_float32_would_divide_by_nothing_is_refused(document: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match="greater than or equal to"):
+        JobSpec.model_validate(document)
+
+
 def test_penalties_on_different_layers_may_both_be_proximal() -> None:
     one, other = ({"kind": "l1", "lambda": 1, "on": [layer]} for layer in ("conv1", "fc1"))
     assert pointers({"penalties": [one, other]}) == {}
