@@ -33,7 +33,8 @@ def _forms() -> list[tuple[dict[str, Any], str]]:
         applied = member.model_fields.get("apply")
         for form in get_args(applied.annotation) if applied else [None]:
             strength = {"lambda": 1e-3} if "lambda_" in member.model_fields else {}
-            document = {"kind": kind, **strength} | ({"apply": form} if form else {})
+            groups = {"by": "neuron"} if "by" in member.model_fields else {}
+            document = {"kind": kind, **strength, **groups} | ({"apply": form} if form else {})
             [penalty] = JobSpec.model_validate({"penalties": [document]}).penalties
             acts = "decay" if kind == "decoupled_decay" else "smooth" if penalty.is_smooth else "subgradient"
             found.append((document, "proximal" if penalty.is_proximal else acts))
