@@ -16,7 +16,7 @@ Betas = Annotated[tuple[Beta, Beta], Field(strict=False)]
 Epsilon = Annotated[float, Field(ge=1e-30, le=1)]
 Decay = Annotated[float, Field(ge=0, le=10)]
 
-_SUBGRADIENT = "use the penalty's subgradient form, or an optimizer with a diagonal metric such as adam"
+_SUBGRADIENT = "use a coupled penalty (l2, or l1 with apply 'subgradient'), or an optimizer with a diagonal metric such as adam"
 
 
 class _Optimizer(Spec):

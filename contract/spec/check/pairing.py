@@ -1,9 +1,10 @@
 """Which penalties mean something together with an optimizer, and with one another."""
 
 from collections.abc import Iterator
+from itertools import combinations
 from typing import Final
 
-from contract.spec import JobSpec, optimizers
+from contract.spec import JobSpec, laid, optimizers, plan
 from contract.spec.faults import Fault
 from contract.spec.penalties import Penalty
 
@@ -17,14 +18,28 @@ def faults(spec: JobSpec) -> Iterator[Fault]:
         if refusal := _refusal(spec.optimizer, penalty):
             yield Fault(("penalties", index), *refusal)
     # A max_norm beside a penalty means something: it comes last, and only scales rows back.
-    shrinking = [index for index, penalty in active if penalty.is_proximal and penalty.strength > 0]
-    for first, second in ((a, b) for k, a in enumerate(shrinking) for b in shrinking[k + 1 :]):
-        if _overlap(spec.penalties[first].on, spec.penalties[second].on):
+    yield from _overlaps(spec, [index for index, penalty in active if penalty.is_proximal and penalty.strength > 0])
+
+
+def _overlaps(spec: JobSpec, shrinking: list[int]) -> Iterator[Fault]:
+    try:
+        network = plan.layers(spec.model, spec.dataset.shape())
+    except plan.MisfitError:
+        return  # told by the check of the network
+    under = {index: _under(spec.penalties[index], network) for index in shrinking}
+    for first, second in combinations(shrinking, 2):
+        if shared := [layer.name for layer in network if layer.name in under[first] & under[second]]:
             yield Fault(
                 ("penalties", second),
                 "overlap",
-                f"penalties {first} and {second} are both proximal and on the same weights; add their lambdas in one, or name different layers in their `on`",
+                f"penalties {first} and {second} are both proximal and on the same weights ({', '.join(shared)}); "
+                "add their lambdas in one, or name different layers in their `on`",
             )
+
+
+def _under(penalty: Penalty, network: tuple[plan.Layer, ...]) -> set[str]:
+    """The names of the layers whose weights it moves."""
+    return {layer.name for layer in (network if penalty.on == "all" else laid.layers(penalty, network))}
 
 
 def _refusal(optimizer: optimizers.Optimizer, penalty: Penalty) -> tuple[str, str] | None:
@@ -36,7 +51,3 @@ def _refusal(optimizer: optimizers.Optimizer, penalty: Penalty) -> tuple[str, st
     else:
         code, form, reason = "not_smooth", "a subgradient of ", None if penalty.is_smooth else optimizer.no_kinks
     return (code, f"{form}{penalty.kind} is not possible here: {reason}") if reason else None
-
-
-def _overlap(one: str | tuple[str, ...], other: str | tuple[str, ...]) -> bool:
-    return not (isinstance(one, tuple) and isinstance(other, tuple)) or bool(set(one) & set(other))
