@@ -39,7 +39,7 @@ class GCE(_Loss):
     (Zhang and Sabuncu, NeurIPS 2018). A row whose label the network doubts pulls by p_y^q of its cross entropy's pull."""
 
     kind: Literal["gce"] = "gce"
-    q: Annotated[float, Field(gt=0, le=1)] = 0.7
+    q: Annotated[float, Field(ge=1e-6, le=1)] = 0.7
     """Between cross entropy (towards 0) and half the absolute error ‖p - e_y‖₁ (1), which forgives the most and learns the slowest."""
 
 

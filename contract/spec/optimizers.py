@@ -16,10 +16,11 @@ Betas = Annotated[
     tuple[Beta, Beta],
     Field(strict=False, description="Shares of the means of the gradient and of its square that a step keeps."),
 ]
-Epsilon = Annotated[float, Field(gt=0, le=1, description="Added to what is divided by, so that it is never 0.")]
+# Below, eps underflows beside float32 weights, and one whose gradient is always 0 becomes 0/0.
+Epsilon = Annotated[float, Field(ge=1e-30, le=1, description="Added to what is divided by, so that it is never 0.")]
 Decay = Annotated[float, Field(ge=0, le=10)]
 
-_SUBGRADIENT = "use the penalty's subgradient form, or an optimizer with a diagonal metric such as adam"
+_SUBGRADIENT = "use a coupled penalty (l2, or l1 with apply 'subgradient'), or an optimizer with a diagonal metric such as adam"
 
 
 class _Optimizer(Spec):
@@ -161,8 +162,9 @@ class Adadelta(_Optimizer):
 
     kind: Literal["adadelta"] = "adadelta"
     lr: Rate = 1.0
-    rho: Beta = 0.9
-    """Share of the means of squared gradients and of squared steps that a step keeps."""
+    rho: Annotated[float, Field(ge=1e-6, lt=1)] = 0.9
+    """Share of the means of squared gradients and of squared steps that a step keeps. Never 0: a step that remembers no other tells no
+    metric to a weight whose gradient is 0."""
     eps: Epsilon = 1e-6
 
 
@@ -257,8 +259,9 @@ class ScheduleFree(_Optimizer):
 
     kind: Literal["schedule_free"] = "schedule_free"
     lr: Rate = 2.5e-3
-    betas: Annotated[tuple[Annotated[float, Field(gt=0, lt=1)], Beta], Field(strict=False)] = (0.9, 0.999)
-    """The share of the average x in the point y where gradients are taken, and the share of the mean of squared gradients that a step keeps."""
+    betas: Annotated[tuple[Annotated[float, Field(ge=1e-3, lt=1)], Beta], Field(strict=False)] = (0.9, 0.999)
+    """The share of the average x in the point y where gradients are taken (towards 0 the average can no longer be told from y, whose
+    rounding it has times 1/β₁), and the share of the mean of squared gradients that a step keeps."""
     eps: Epsilon = 1e-8
     weight_decay: Decay = 0.0
     """Taken at y, on every parameter; it is no part of the objective."""

@@ -1,9 +1,10 @@
 """Which penalties mean something together with an optimizer, and with one another."""
 
 from collections.abc import Iterator
+from itertools import combinations
 from typing import Final
 
-from contract.spec import JobSpec, optimizers
+from contract.spec import JobSpec, laid, optimizers, plan
 from contract.spec.faults import Fault
 from contract.spec.penalties import Penalty
 
@@ -17,16 +18,29 @@ def faults(spec: JobSpec) -> Iterator[Fault]:
         if refusal := _refusal(spec.optimizer, penalty):
             yield Fault(("penalties", index), *refusal)
     # A max_norm beside a penalty means something: it comes last, and only scales rows back.
-    shrinking = [index for index, penalty in active if penalty.is_proximal and penalty.strength > 0]
-    for first, second in ((a, b) for k, a in enumerate(shrinking) for b in shrinking[k + 1 :]):
-        if _overlap(spec.penalties[first].on, spec.penalties[second].on):
+    yield from _overlaps(spec, [index for index, penalty in active if penalty.is_proximal and penalty.strength > 0])
+
+
+def _overlaps(spec: JobSpec, shrinking: list[int]) -> Iterator[Fault]:
+    try:
+        network = plan.layers(spec.model, spec.dataset.shape())
+    except plan.MisfitError:
+        return  # told by the check of the network
+    under = {index: _under(spec.penalties[index], network) for index in shrinking}
+    for first, second in combinations(shrinking, 2):
+        if shared := [layer.name for layer in network if layer.name in under[first] & under[second]]:
             yield Fault(
                 ("penalties", second),
                 "overlap",
                 f"{spec.penalties[first].kind} and {spec.penalties[second].kind} (penalties {first} and {second}) are both proximal and on the "
-                f"same weights, and the map of a sum is not one map after the other; "
+                f"same weights ({', '.join(shared)}), and the map of a sum is not one map after the other; "
                 f"{_in_one(spec.penalties[first].kind, spec.penalties[second].kind)}, or name different layers in their `on`",
             )
+
+
+def _under(penalty: Penalty, network: tuple[plan.Layer, ...]) -> set[str]:
+    """The names of the layers whose weights it moves."""
+    return {layer.name for layer in (network if penalty.on == "all" else laid.layers(penalty, network))}
 
 
 def _refusal(optimizer: optimizers.Optimizer, penalty: Penalty) -> tuple[str, str] | None:
@@ -49,7 +63,3 @@ def _in_one(one: str, other: str) -> str:
     if {one, other} == {"l1", "elastic_net"}:
         return "put both into elastic_net"
     return f"keep {one} or {other}"
-
-
-def _overlap(one: str | tuple[str, ...], other: str | tuple[str, ...]) -> bool:
-    return not (isinstance(one, tuple) and isinstance(other, tuple)) or bool(set(one) & set(other))

@@ -123,6 +123,38 @@ def test_what_cannot_run_is_refused_with_its_place_and_a_remedy(document: dict[s
     assert words in found[pointer]
 
 
+@pytest.mark.parametrize(
+    "document",
+    [
+        {"optimizer": {"kind": "adam", "eps": 1e-50}},
+        {"optimizer": {"kind": "adadelta", "rho": 0}},
+        {"optimizer": {"kind": "schedule_free", "betas": [1e-300, 0.9]}},
+        {"loss": {"kind": "gce", "q": 1e-300}},
+    ],
+    ids=str,
+)
+def test_a_number_so_small_that_float32_would_divide_by_nothing_is_refused(document: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match="greater than or equal to"):
+        JobSpec.model_validate(document)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [{"kind": "group_lasso", "by": "neuron", "lambda": 0.1}, {"kind": "l1", "on": ["norm1"], "lambda": 0.1}],
+    ids=["neurons", "norms"],
+)
+def test_penalties_that_share_no_weights_may_both_be_proximal_whatever_their_on_says(other: dict[str, Any]) -> None:
+    filters = {"kind": "group_lasso", "by": "filter", "lambda": 0.1}
+
+    assert pointers({"model": {"kind": "cnn", "norm": "batch"}, "penalties": [filters, other]}) == {}
+
+
+def test_a_refusal_of_two_proximal_penalties_names_the_layers_they_share() -> None:
+    pair = [{"kind": "group_lasso", "by": "input_channel", "lambda": 0.1}, {"kind": "l1", "on": ["fc1"], "lambda": 0.1}]
+
+    assert "(fc1)" in pointers({"penalties": pair})["/penalties/1"]
+
+
 def test_penalties_on_different_layers_may_both_be_proximal() -> None:
     one, other, both = ({"kind": "l1", "lambda": 1, "on": layers} for layers in (["conv1"], ["fc1"], ["conv2", "fc1"]))
     assert pointers({"penalties": [one, other]}) == {}

@@ -1,5 +1,6 @@
 """A proximal step is taken in the metric of the step it follows: its threshold is a movement, and its fixed point the penalised optimum."""
 
+from math import isfinite
 from pathlib import Path
 from typing import Any, get_args
 
@@ -126,7 +127,8 @@ def test_a_proximal_step_in_the_metric_reaches_the_lasso_and_its_support(tmp_pat
         precision="float64",
         epochs=STEPS,
     )
-    X, Y = run.data.train.flat.numpy(), run.data.train.targets.numpy()
+    images, targets = run.data.train.between(0, len(run.data.train))
+    X, Y = images.flatten(1).numpy(), targets.numpy()
     found = [Lasso(LAMBDA, tol=1e-14, max_iter=100_000).fit(X, Y[:, output]) for output in range(3)]
     best, intercepts = np.stack([each.coef_ for each in found]), np.array([each.intercept_ for each in found])
 
@@ -143,3 +145,23 @@ def test_a_proximal_step_in_the_metric_reaches_the_lasso_and_its_support(tmp_pat
 
 def _objective(X: np.ndarray, Y: np.ndarray, weight: np.ndarray, bias: np.ndarray) -> float:
     return float(((X @ weight.T + bias - Y) ** 2).sum() / (2 * len(X)) + LAMBDA * np.abs(weight).sum())
+
+
+LEAST: dict[str, dict[str, Any]] = {
+    **{kind: {"optimizer": {"kind": kind, "eps": 1e-30}} for kind in ("adam", "rmsprop", "adagrad", "adadelta", "adamax")},
+    "forgetful adadelta": {"optimizer": {"kind": "adadelta", "rho": 1e-6, "eps": 1e-30}},
+    "rate": {"optimizer": {"kind": "adam", "lr": 1e-40}, "penalties": [{"kind": "mcp", "lambda": 1e6}]},
+    "schedule_free": {"optimizer": {"kind": "schedule_free", "betas": [1e-3, 0.0]}, "penalties": []},
+    "loss": {"loss": {"kind": "gce", "q": 1e-6}},
+}
+
+
+@pytest.mark.parametrize("name", LEAST)
+def test_the_least_a_spec_may_ask_for_is_still_a_number_to_weights_that_have_no_gradient(tmp_path: Path, name: str) -> None:
+    # Sixty-four units on so few rows: some are dead, and the gradient of their weights is exactly 0.
+    fields = {"model": {"kind": "mlp", "hidden": [64, 64]}, "penalties": [{"kind": "elastic_net", "lambda": 1e-3, "l1_ratio": 1}]}
+
+    result = jobs.result(jobs.run(tmp_path, **{**fields, "precision": "float32", **LEAST[name]}))
+
+    assert all(isfinite(value) for value in result.metrics.values())
+    assert result.metrics["train.loss"] > 0

@@ -249,9 +249,9 @@ def test_lbfgs_is_torchs_own_one_iteration_a_step() -> None:
         torch.autograd.backward(loss)
         return float(loss.detach())
 
-    spec = optimizers.LBFGS(tolerance_grad=0, tolerance_change=0)
+    spec = optimizers.LBFGS(tolerance_grad=0, tolerance_change=1e-16)
     optimizer = stepping.build(spec, [ours])
-    reference = optim.LBFGS([theirs], max_iter=6, max_eval=1000, tolerance_grad=0, tolerance_change=0, line_search_fn="strong_wolfe")
+    reference = optim.LBFGS([theirs], max_iter=6, max_eval=1000, tolerance_grad=0, tolerance_change=1e-16, line_search_fn="strong_wolfe")
     for _ in range(6):
         stepping.step(optimizer, lambda: closure(ours))
     reference.step(lambda: closure(theirs))  # type: ignore[no-untyped-call]

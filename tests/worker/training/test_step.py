@@ -189,7 +189,8 @@ def test_lbfgs_finds_scikit_learns_logistic_regression_with_l2_in_a_few_steps(tm
         batch_size="full",
         epochs=40,
     )
-    X, y = run.data.train.flat.numpy(), run.data.train.targets.numpy()
+    images, targets = run.data.train.between(0, len(run.data.train))
+    X, y = images.flatten(1).numpy(), targets.numpy()
     oracle = LogisticRegression(solver="lbfgs", C=1 / (lam * len(X)), tol=1e-12, max_iter=50_000).fit(X, y)
 
     jobs.said(run)

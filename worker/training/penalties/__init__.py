@@ -25,8 +25,8 @@ from worker.training.penalties.smooth import L2
 from worker.training.penalties.sparse import L1, ElasticNet
 from worker.training.penalties.term import Term
 
-# Below this a threshold moves no weight, and in float32 its reciprocal would overflow.
-_SMALLEST = 1e-35
+# Below this a threshold moves no weight, and in float32 the reciprocal of lr, or of lr·λ, would overflow in a metric.
+_SMALLEST = 1e-30
 
 
 def build(
@@ -61,7 +61,7 @@ def decay(terms: Sequence[Term], step: int, lr: float) -> None:
 def shrink(terms: Sequence[Term], step: int, lr: float, metric: Metric) -> None:
     """Applies the proximal penalties to the weights after an optimizer step, in that step's own metric."""
     for term in terms:
-        if (strength := term.strength(step)) * lr > _SMALLEST:
+        if min(strength := term.strength(step), 1.0) * lr > _SMALLEST:
             term.shrink(strength, lr, metric)
 
 
