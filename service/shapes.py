@@ -383,6 +383,18 @@ class Result(View):
     """Rows a second of training."""
     resumed_at_steps: list[int]
     """Steps at which the job was taken up again; empty if it ran through."""
+    best: Best | None = None
+    """Its best checkpoint."""
+    best_checkpoint_id: str | None = None
+    """Id of the same."""
+    last_checkpoint_id: str | None = None
+    """The checkpoint of the weights that the job ended with."""
+    spec_sha256: str | None = None
+    """Of the whole spec as it was submitted, unlike that of the lineage."""
+    seed: int | None = None
+    """As in the spec."""
+    attempts: int | None = None
+    """How often a worker took the job up."""
 
 
 class Worker(View):
