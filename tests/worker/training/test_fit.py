@@ -77,6 +77,14 @@ def test_the_loss_of_an_epoch_weighs_a_ragged_last_batch_by_its_rows(tmp_path: P
     assert ragged["train.loss"] == pytest.approx(whole["train.loss"], rel=1e-9)
 
 
+def test_an_epoch_tells_the_rate_of_its_last_step(tmp_path: Path) -> None:
+    run = jobs.run(tmp_path, schedule={"kind": "cosine", "min_factor": 0.1})
+    told = [event.metrics["lr"] for event in jobs.said(run) if isinstance(event, events.EpochDone)]
+
+    assert told == [run.lr(step) for step in (2, 5, 8)]
+    assert len(set(told)) == 3
+
+
 def test_without_held_out_rows_there_is_no_validation_metric(tmp_path: Path) -> None:
     told = jobs.said(jobs.run(tmp_path, dataset=jobs.TINY | {"validation_fraction": 0}))
 
