@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
-from math import prod
-from typing import assert_never
+from math import ceil, prod
+from typing import Literal, assert_never
 
 from contract.spec import models
 from contract.spec.datasets import Shape
@@ -19,6 +19,8 @@ class Layer:
     bias: tuple[int, ...] | None
     norm: bool = False
     """Whether it is a normalisation layer, whose parameters are scales and shifts rather than weights."""
+    pixels: int = 0
+    """Height times width of the images that reach a norm: the values a channel has in each of them."""
 
     @property
     def is_convolution(self) -> bool:
@@ -68,6 +70,12 @@ def norms_behind(network: tuple[Layer, ...]) -> dict[str, str]:
     return {layer.name: behind.name for layer, behind in pairwise(network) if layer.is_convolution and behind.norm}
 
 
+def lone_norm(network: tuple[Layer, ...], rows: int, batch_size: int | Literal["full"]) -> str | None:
+    """The first norm that some batch of `rows` rows leaves with a single value in each channel, which has no variance; None is best."""
+    smallest = rows if batch_size == "full" else min(rows, rows % batch_size or batch_size)
+    return next((layer.name for layer in network if layer.norm and smallest * layer.pixels == 1), None)
+
+
 def _tutorial(data: Shape) -> tuple[Layer, ...]:
     if min(data.height, data.width) < 4:
         size = f"{data.height} x {data.width}"
@@ -94,13 +102,14 @@ def _cnn(model: models.CNN, data: Shape) -> tuple[Layer, ...]:
             message = f"block {index} receives {height} x {width}, smaller than kernel_size {kernel} with padding {padding}; use fewer blocks, a smaller kernel or pool, or padding 'same'"
             raise MisfitError(("channels", index - 1), message)
         height, width = (side + 2 * padding - kernel + 1 for side in (height, width))
+        pixels = height * width
         if min(height, width) < model.pool:
             message = f"block {index} pools {height} x {width} by {model.pool} and nothing is left; use fewer blocks or a smaller pool"
             raise MisfitError(("channels", index - 1), message)
         height, width = height // model.pool, width // model.pool
         found.append(Layer(f"conv{index}", (out, channels, kernel, kernel), (out,)))
         if model.norm == "batch":
-            found.append(Layer(f"norm{index}", (out,), (out,), norm=True))
+            found.append(Layer(f"norm{index}", (out,), (out,), norm=True, pixels=pixels))
         channels = out
     return (*found, *_dense((channels * height * width, *model.hidden, data.outputs)))
 
@@ -116,20 +125,22 @@ def _resnet18(data: Shape) -> Iterator[Layer]:
         raise MisfitError(
             ("kind",), f"resnet18 halves the image three times and {size} is too small for that; use cnn, or images of 8 x 8 and up"
         )
-    yield from _normed("conv1", "bn1", (64, data.channels, 3, 3))
+    yield from _normed("conv1", "bn1", (64, data.channels, 3, 3), data.height * data.width)
     inputs = 64
     for stage, width in enumerate((64, 128, 256, 512), start=1):
+        halvings = 2 ** (stage - 1)
+        pixels = ceil(data.height / halvings) * ceil(data.width / halvings)
         for block in range(2):
             name = f"layer{stage}.{block}"
-            yield from _normed(f"{name}.conv1", f"{name}.bn1", (width, inputs, 3, 3))
-            yield from _normed(f"{name}.conv2", f"{name}.bn2", (width, width, 3, 3))
+            yield from _normed(f"{name}.conv1", f"{name}.bn1", (width, inputs, 3, 3), pixels)
+            yield from _normed(f"{name}.conv2", f"{name}.bn2", (width, width, 3, 3), pixels)
             if inputs != width:
-                yield from _normed(f"{name}.downsample.0", f"{name}.downsample.1", (width, inputs, 1, 1))
+                yield from _normed(f"{name}.downsample.0", f"{name}.downsample.1", (width, inputs, 1, 1), pixels)
             inputs = width
     yield Layer("fc", (data.outputs, inputs), (data.outputs,))
 
 
-def _normed(convolution: str, norm: str, weight: tuple[int, ...]) -> Iterator[Layer]:
+def _normed(convolution: str, norm: str, weight: tuple[int, ...], pixels: int) -> Iterator[Layer]:
     """A convolution without a bias, which the norm behind it would take out again, and that norm."""
     yield Layer(convolution, weight, None)
-    yield Layer(norm, weight[:1], weight[:1], norm=True)
+    yield Layer(norm, weight[:1], weight[:1], norm=True, pixels=pixels)

@@ -38,8 +38,10 @@ def take(run: Run, order: Order) -> tuple[Tensor, Tensor]:
 def parts(run: Run) -> Iterator[tuple[Tensor, Tensor, float]]:
     """The whole training set in parts of `CHUNK` rows: images, targets, and the part's share of all rows."""
     train, draws = run.data.train, _draws(run)
-    for start in range(0, len(train), CHUNK):
-        end = min(start + CHUNK, len(train))
+    # The last part takes along a row that would be alone, whose channels batch norm could not scale by a variance.
+    starts = range(0, max(len(train) - 1, 1), CHUNK)
+    for start in starts:
+        end = len(train) if start == starts[-1] else start + CHUNK
         # Rows as they are lie side by side and need no copy.
         part = train.take(torch.arange(start, end, device=run.device), draws) if draws else train.between(start, end)
         yield *part, (end - start) / len(train)

@@ -5,9 +5,11 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from contract.events import FailureCode
 from contract.spec import JobSpec, plan
 from worker.training import averaging, checkpoint, datasets, losses, optimizers, penalties, precision
 from worker.training import models as networks
+from worker.training.faults import TrainingError
 from worker.training.latch import Latch
 from worker.training.optimizers import metric
 from worker.training.run import Run, Stopwatch, Totals
@@ -31,6 +33,9 @@ def run(spec: JobSpec, scratch: Path, resume_from: Path | None = None) -> Run:
         )
         shape = spec.dataset.shape()
         network = plan.layers(spec.model, shape)
+        if name := plan.lone_norm(network, len(data.train), spec.batch_size):
+            message = f"{len(data.train)} training rows in batches of {spec.batch_size} leave one row alone, which '{name}' cannot scale"
+            raise TrainingError(FailureCode.SPEC_INVALID, message, "Use another batch_size, larger images, or no norm.")
         model = _placed(networks.build(spec.model, shape, spec.seed), device, chosen, channels_last=is_convolutional)
         named = dict(model.named_parameters())
         optimizer = optimizers.build(spec.optimizer, list(named.values()))

@@ -5,6 +5,7 @@ from math import isfinite
 import torch
 from torch import Tensor
 
+from contract.spec import optimizers
 from worker.training import penalties
 from worker.training.faults import DivergedError
 from worker.training.run import Run
@@ -69,4 +70,9 @@ def _terms(run: Run, loss: float, step: int) -> str:
 def _remedy(run: Run, lr: float) -> str:
     # A gradient step on (λ/2)‖θ‖² grows where lr·λ > 2, whatever the data says.
     strong = max((penalty.strength for penalty in run.spec.penalties), default=0.0)
-    return f"try lr {lr / 10:g} in place of {lr:g}" + (f", or λ well below {strong:g}" if strong * lr > 1 else "")
+    tried = f"try lr {lr / 10:g} in place of {lr:g}" + (f", or λ well below {strong:g}" if strong * lr > 1 else "")
+    spec = optimizers.stepping(run.spec.optimizer)
+    if isinstance(spec, optimizers.RMSprop) and spec.centered:
+        # torch takes the root of v less the square of the mean, which rounding makes negative.
+        tried += ", or centered false: the variance of a gradient that holds still may round to below 0"
+    return tried

@@ -2,12 +2,13 @@
 
 from collections.abc import Iterator
 
-from contract.spec import JobSpec, optimizers, plan
+from contract.spec import JobSpec, datasets, optimizers, plan
 from contract.spec.faults import Fault
 
 
 def faults(spec: JobSpec) -> Iterator[Fault]:
-    """A matrix optimizer on a network without a hidden matrix, or running statistics under weights that are averaged."""
+    """A matrix optimizer on a network without a hidden matrix, running statistics under weights that are averaged, or a norm over a
+    single value."""
     try:
         network = plan.layers(spec.model, spec.dataset.shape())
     except plan.MisfitError:
@@ -25,3 +26,19 @@ def faults(spec: JobSpec) -> Iterator[Fault]:
             "batch norm gathers its running statistics at the weights y of schedule_free, while the average x is what is measured and saved; "
             "use a model without norm, or adamw with a cosine schedule",
         )
+    if (rows := _training_rows(spec)) and (name := plan.lone_norm(network, rows, spec.batch_size)):
+        yield Fault(
+            ("batch_size",),
+            "lone_row",
+            f"{rows} training rows in batches of {spec.batch_size} leave a batch of one row, of which '{name}' sees a single pixel and "
+            "has no variance; use another batch_size, larger images, or no norm",
+        )
+
+
+def _training_rows(spec: JobSpec) -> int | None:
+    """How many rows there will be to train on, as far as the spec says; as many as a batch has where only the file would tell."""
+    data = spec.dataset
+    if not isinstance(data, datasets.Fake):
+        return None if spec.batch_size == "full" else spec.batch_size
+    labelled = data.train_rows - datasets.share_of(data.train_rows, data.missing_labels)
+    return labelled - datasets.held_out(labelled, data.validation_fraction)

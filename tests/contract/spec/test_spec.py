@@ -155,6 +155,20 @@ def test_a_refusal_of_two_proximal_penalties_names_the_layers_they_share() -> No
     assert "(fc1)" in pointers({"penalties": pair})["/penalties/1"]
 
 
+@pytest.mark.parametrize(
+    ("model", "side"),
+    [({"kind": "resnet18"}, 8), ({"kind": "cnn", "channels": [2, 2], "norm": "batch", "pool": 1, "padding": 0}, 5)],
+    ids=["resnet18", "cnn"],
+)
+def test_a_batch_of_one_row_is_refused_where_a_norm_would_see_one_pixel_of_it(model: dict[str, Any], side: int) -> None:
+    data = {"kind": "fake", "train_rows": 17, "validation_fraction": 0, "height": side, "width": side}
+    job = {"model": model, "dataset": data, "batch_size": 16}
+
+    assert "a batch of one row" in pointers(job)["/batch_size"]
+    assert pointers({**job, "batch_size": 15}) == pointers({**job, "dataset": data | {"height": side + 1}}) == {}
+    assert "/batch_size" in pointers({**job, "dataset": data | {"missing_labels": 0.5}, "batch_size": 1})
+
+
 def test_penalties_on_different_layers_may_both_be_proximal() -> None:
     one, other, both = ({"kind": "l1", "lambda": 1, "on": layers} for layers in (["conv1"], ["fc1"], ["conv2", "fc1"]))
     assert pointers({"penalties": [one, other]}) == {}

@@ -96,3 +96,12 @@ def test_a_latch_is_asked_by_no_step_of_its_own(tmp_path: Path, monkeypatch: pyt
 
     # The pace takes its first mark before the first step.
     assert set(waited) <= {0}
+
+
+def test_a_centered_rmsprop_whose_variance_rounds_below_zero_is_told_to_leave_centering(tmp_path: Path) -> None:
+    run = jobs.run(tmp_path, optimizer={"kind": "rmsprop", "centered": True, "alpha": 0.0}, precision="float32", batch_size="full")
+
+    with pytest.raises(DivergedError) as diverged:
+        jobs.said(run)
+
+    assert "centered false" in diverged.value.hint

@@ -1,6 +1,7 @@
 """A step takes the gradient its optimizer asks for, at the weights it is meant for, and what it passes on its way leaves no trace."""
 
 from collections.abc import Iterator
+from math import isfinite
 from pathlib import Path
 from typing import Any, get_args
 
@@ -205,3 +206,13 @@ def _logistic(X: np.ndarray, y: np.ndarray, weight: np.ndarray, bias: np.ndarray
     logits = X @ weight.T + bias
     highest = logits.max(1, keepdims=True)
     return float(np.mean(np.log(np.exp(logits - highest).sum(1)) + highest[:, 0] - logits[np.arange(len(y)), y]))
+
+
+def test_a_full_batch_leaves_no_row_alone_in_a_part_of_its_own(tmp_path: Path) -> None:
+    data = jobs.TINY | {"train_rows": 2 * batches.CHUNK + 1, "validation_fraction": 0, "height": 1, "width": 1}
+    model = {"kind": "cnn", "channels": [2], "norm": "batch", "pool": 1, "hidden": []}
+    run = jobs.run(tmp_path, dataset=data, model=model, batch_size="full", epochs=1)
+
+    assert [len(targets) for _, targets, _ in batches.parts(run)] == [batches.CHUNK, batches.CHUNK + 1]
+    assert sum(share for _, _, share in batches.parts(run)) == 1
+    assert isfinite(jobs.result(run).metrics["train.loss"])
