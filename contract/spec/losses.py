@@ -59,8 +59,8 @@ class SCE(_Loss):
 
     @model_validator(mode="after")
     def _one_of_the_two_counts(self) -> "SCE":
-        if self.alpha == 0 and self.beta == 0:
-            raise ValueError("alpha and beta are both 0 and the loss with them; set alpha (0.1 is usual), beta (1) or both")
+        if self.alpha + self.beta < 1e-6:
+            raise ValueError("alpha and beta are both below 1e-6, which leaves no loss; set alpha (0.1 is usual), beta (1) or both")
         return self
 
 

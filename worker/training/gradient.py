@@ -6,7 +6,7 @@ from contextlib import contextmanager
 import torch
 
 from contract.spec import optimizers
-from worker.training import batches, keys, models, objective, penalties
+from worker.training import batches, keys, models, objective, penalties, polish
 from worker.training.optimizers import sam
 from worker.training.run import Run, Totals
 from worker.training.said import TICK, Said
@@ -69,6 +69,7 @@ def _mean(run: Run, order: batches.Order | None) -> Generator[Said, None, Totals
 
 def _sharpest(run: Run, order: batches.Order | None, rho: float) -> Generator[Said, None, None]:
     """The gradient over the same rows where the loss is sharpest beside the weights, in place of the one at the weights."""
+    polish.mask_gradients(run)
     with sam.ascended(list(run.named.values()), rho) as kept, _statistics_kept(run):
         if order is None:
             run.held_buffers |= dict(zip(run.named, kept, strict=True))

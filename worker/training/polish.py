@@ -52,6 +52,13 @@ def begin(run: Run) -> None:
     averaging.begin(run)
 
 
+def mask_gradients(run: Run) -> None:
+    """Takes frozen values out of the gradients, for one who goes along them before the step: nothing is to be learned off the support."""
+    for term in run.terms:
+        if isinstance(term, Support):
+            term.add_gradient(1.0)
+
+
 def state(run: Run) -> dict[str, Tensor]:
     """What a checkpoint keeps of the supports: a weight that becomes 0 by chance while it is polished is not frozen for that."""
     supports = [(index, term) for index, term in enumerate(run.terms) if isinstance(term, Support)]

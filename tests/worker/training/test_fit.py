@@ -6,10 +6,8 @@ from typing import Any
 
 import pytest
 import torch
-from pydantic import TypeAdapter
 
 from contract import events
-from contract.spec import losses, models, optimizers, schedules
 from tests.worker.training import jobs
 from worker.training import batches
 from worker.training.faults import DivergedError
@@ -234,34 +232,6 @@ def test_weights_are_kept_in_float32_or_float64(tmp_path: Path, precision: str) 
     wanted = torch.float64 if precision == "float64" else torch.float32
     assert {parameter.dtype for parameter in run.model.parameters()} == {wanted}
     assert math.isfinite(result.metrics["test.loss"])
-
-
-def _kinds(family: Any) -> list[str]:
-    schema = TypeAdapter(family).json_schema()
-    return sorted(schema["discriminator"]["mapping"])
-
-
-SWEEP = [
-    *[{"model": {"kind": kind}} for kind in _kinds(models.Model)],
-    *[{"loss": {"kind": kind}} for kind in _kinds(losses.Loss)],
-    *[{"optimizer": {"kind": kind}, "batch_size": "full" if kind in ("gd", "lbfgs") else 16} for kind in _kinds(optimizers.Optimizer)],
-    *[{"schedule": {"kind": kind}} for kind in _kinds(schedules.Schedule)],
-]
-
-
-@pytest.mark.parametrize("fields", SWEEP, ids=str)
-def test_every_kind_builds_trains_saves_and_resumes(tmp_path: Path, fields: dict[str, Any]) -> None:
-    whole = jobs.result(jobs.run(tmp_path / "whole", epochs=2, **fields))
-    run = jobs.run(tmp_path / "first", epochs=2, **fields)
-    going = fit(run)
-    while not isinstance(written := next(going), events.CheckpointWritten):
-        pass
-
-    resumed = jobs.result(jobs.run(tmp_path / "second", tmp_path / "first" / written.folder, epochs=2, **fields))
-
-    assert math.isfinite(whole.metrics["test.loss"])
-    assert resumed.metrics["test.loss"] == whole.metrics["test.loss"]
-    assert resumed.resumed_at_steps == (written.step,)
 
 
 def test_a_penalty_too_strong_for_its_step_is_named_in_the_remedy(tmp_path: Path) -> None:

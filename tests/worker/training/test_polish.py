@@ -8,6 +8,7 @@ import torch
 
 from contract import events
 from tests.worker.training import jobs
+from worker.training import objective
 from worker.training.fit import fit
 from worker.training.polish import Support
 from worker.training.run import Run
@@ -109,3 +110,20 @@ def test_an_average_begins_anew_with_polish(tmp_path: Path) -> None:
 
     expected = 0.1 * before + 0.9 * run.named["fc1.bias"].detach()
     assert torch.allclose(run.average["fc1.bias"], expected, rtol=0, atol=1e-7)
+
+
+def test_sam_looks_for_the_sharpest_point_within_the_support(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = jobs.run(tmp_path, **FIELDS | {"optimizer": {"kind": "sam", "base": {"kind": "sgd", "lr": 0.1}, "rho": 0.5}})
+    asked, backward = [], objective.backward
+
+    def watched(run: Run, *rows: Any, **share: Any) -> Any:
+        if run.standing.polished_from is not None:
+            frozen = [~kept.bool() for term in run.terms if isinstance(term, Support) for kept in term.kept]
+            asked.append([weight.detach()[zero].count_nonzero() for weight, zero in zip(run.terms[0].parameters, frozen, strict=True)])
+        return backward(run, *rows, **share)
+
+    monkeypatch.setattr(objective, "backward", watched)
+    jobs.said(run)
+
+    assert len(asked) == 2 * 6
+    assert not any(any(each) for each in asked)
