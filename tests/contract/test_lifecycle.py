@@ -56,7 +56,7 @@ def test_a_deed_makes_an_allowed_move_or_is_refused(state: JobState, deed: str) 
     assert (after.error is not None) == (after.state is JobState.FAILED)
 
 
-@pytest.mark.parametrize("state", TERMINAL)
+@pytest.mark.parametrize("state", sorted(TERMINAL))
 @pytest.mark.parametrize("deed", DEEDS)
 def test_a_job_that_has_ended_never_changes(state: JobState, deed: str) -> None:
     before = job(state)

@@ -112,7 +112,8 @@ FIELDS = [
     (member, name)
     for member in get_args(get_args(optimizers.Optimizer)[0])
     if member not in (optimizers.SAM, optimizers.MomentumEMA)
-    for name in member.model_fields.keys() - {"kind"}
+    for name in member.model_fields
+    if name != "kind"
 ]
 
 
