@@ -51,7 +51,7 @@ def test_a_posted_job_is_trained_streamed_and_given_back(up: Up) -> None:
     done = up.job(job["id"])
     assert done["status"] == "succeeded"
     assert done["dataset"] | {"sha256": ""} == {
-        "name": "fake", "source": "generated", "sha256": "", "train_rows": 540, "validation_rows": 60, "test_rows": 100,
+        "name": "fake", "source": "generated", "sha256": "", "train_rows": 540, "validation_rows": 60, "test_rows": 100, "unlabelled_rows": 0,
     }  # fmt: skip
     result = up.http.get(f"/v1/jobs/{job['id']}/result").raise_for_status().json()
     assert {"train.loss", "train.penalty.l1", "train.penalty.l2", "val.loss", "test.accuracy"} <= result["metrics"].keys()
