@@ -44,7 +44,8 @@ def main() -> None:
 def _cost(kind: str, optimizer: str, rounds: int, steps: int) -> str:
     """Median over the rounds of (time with / time without) - 1, and the middle half of them."""
     with TemporaryDirectory() as scratch:
-        bare, laden = _Steps(scratch, optimizer, []), _Steps(scratch, optimizer, [_penalty(kind)])
+        bare = _Steps(Path(scratch) / "bare", optimizer, [])
+        laden = _Steps(Path(scratch) / "laden", optimizer, [_penalty(kind)])
         bare.take(steps), laden.take(steps)
         ratios = []
         for round_ in range(rounds):
@@ -59,8 +60,9 @@ def _cost(kind: str, optimizer: str, rounds: int, steps: int) -> str:
 class _Steps:
     """A run that is trained some steps at a time, without its evaluations and checkpoints."""
 
-    def __init__(self, scratch: str, optimizer: str, terms: list[dict[str, Any]]) -> None:
-        self.run: Run = build.run(_spec(optimizer, terms), Path(scratch))
+    def __init__(self, scratch: Path, optimizer: str, terms: list[dict[str, Any]]) -> None:
+        scratch.mkdir()
+        self.run: Run = build.run(_spec(optimizer, terms), scratch)
         self.going: Iterator[Any] = fit(self.run)
 
     def take(self, steps: int) -> float:
