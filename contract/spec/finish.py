@@ -52,4 +52,4 @@ class Polish(Spec):
 def sparsifies(penalty: Penalty) -> bool:
     """Whether it sets weights to exact zero after a step."""
     # A norm bound acts after the step as well; it has no λ and makes no zeros.
-    return penalty.is_proximal and getattr(penalty, "lambda_", 0.0) > 0
+    return penalty.is_proximal and penalty.strength > 0

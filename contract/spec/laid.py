@@ -19,9 +19,3 @@ def layers(penalty: Penalty, network: Sequence[Layer]) -> list[Layer]:
 def fits(penalty: Penalty, layer: Layer) -> bool:
     """Whether the layer's weight has the groups or rows that the penalty is made of."""
     return penalty.dimensions is None or len(layer.weight) in penalty.dimensions
-
-
-def norm_behind(layer: Layer, network: Sequence[Layer]) -> Layer | None:
-    """The norm that directly follows `layer` and scales its outputs, one by one."""
-    following = network[network.index(layer) + 1 :][:1]
-    return following[0] if following and following[0].norm and following[0].weight == layer.weight[:1] else None

@@ -1,6 +1,6 @@
 """What network a spec describes, layer by layer, worked out with integers alone so that the API can refuse a misfit without torch."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from math import ceil, prod
@@ -65,7 +65,7 @@ def parameters(network: tuple[Layer, ...]) -> int:
     return sum(layer.parameters for layer in network)
 
 
-def norms_behind(network: tuple[Layer, ...]) -> dict[str, str]:
+def norms_behind(network: Sequence[Layer]) -> dict[str, str]:
     """The norm that rescales each convolution's output, by the convolution's name; those without one are left out."""
     return {layer.name: behind.name for layer, behind in pairwise(network) if layer.is_convolution and behind.norm}
 

@@ -1,12 +1,13 @@
 """What became of each layer's weights: how many are zero, which units are dead, and how large they are."""
 
 from collections.abc import Iterator
+from typing import assert_never
 
 import torch
 from torch import Tensor
 
 from contract import events
-from contract.spec import plan
+from contract.spec import models, plan
 from worker.training.run import Run
 
 _NEAR_ZERO = 1e-3
@@ -82,11 +83,19 @@ def _count_dead(run: Run, layer: plan.Layer, norm: str | None, rectified: bool) 
 
 def _rectified(run: Run) -> Iterator[str]:
     """The layers whose output goes into a ReLU before anything else sees it."""
-    model, kind = run.spec.model, str(run.spec.model.kind)
+    model = run.spec.model
     for layer, _ in _weights(run):
-        # Within a residual block the second convolution is added to what bypasses it, and a negative constant there is not nothing.
-        if kind.startswith("resnet"):
-            if layer.name.rpartition(".")[2] == "conv1":
+        match model:
+            case models.ResNet18():
+                # Within a block the second convolution is added to what bypasses it, and a negative constant there is not nothing.
+                if layer.name.rpartition(".")[2] == "conv1":
+                    yield layer.name
+            case models.CNN() | models.MLP():
+                if model.activation == "relu":
+                    yield layer.name
+            case models.TutorialCNN():
                 yield layer.name
-        elif getattr(model, "activation", "relu") == "relu":
-            yield layer.name
+            case models.Linear():
+                pass
+            case _:
+                assert_never(model)

@@ -2,15 +2,13 @@
 
 from collections.abc import Iterator
 
-from contract.spec import JobSpec, finish
+from contract.spec import JobSpec, finish, optimizers
 from contract.spec.faults import Fault
-
-_AVERAGES_ITSELF = "schedule_free"
 
 
 def faults(spec: JobSpec) -> Iterator[Fault]:
     """An average of an average, or a polish of a network that nothing makes sparse."""
-    if spec.averaging is not None and spec.optimizer.kind.startswith(_AVERAGES_ITSELF):
+    if spec.averaging is not None and isinstance(spec.optimizer, optimizers.ScheduleFree):
         yield Fault(
             ("averaging",),
             "averaged_twice",

@@ -42,7 +42,8 @@ def _norms_in_groups(spec: JobSpec, index: int, network: tuple[plan.Layer, ...])
         return
     for other in spec.penalties:
         if isinstance(other, penalties.GroupLasso | penalties.SparseGroup) and other.with_bias and other.is_active:
-            norms = {norm.name for layer in laid.layers(other, network) if (norm := laid.norm_behind(layer, network))}
+            behind = plan.norms_behind(network)
+            norms = {behind[layer.name] for layer in laid.layers(other, network) if layer.name in behind}
             for name in sorted(norms & set(penalty.on)):
                 message = f"'{name}' is in the groups of {other.kind} with_bias and both are proximal; leave it out, or drop with_bias"
                 yield Fault(("penalties", index, "on"), "overlap", message)

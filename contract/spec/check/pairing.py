@@ -2,13 +2,10 @@
 
 from collections.abc import Iterator
 from itertools import combinations
-from typing import Final
 
 from contract.spec import JobSpec, laid, optimizers, plan
 from contract.spec.faults import Fault
 from contract.spec.penalties import Penalty
-
-_DECAYS: Final = frozenset[str]({"decoupled_decay"})
 
 
 def faults(spec: JobSpec) -> Iterator[Fault]:
@@ -47,7 +44,7 @@ def _refusal(optimizer: optimizers.Optimizer, penalty: Penalty) -> tuple[str, st
     """Code and reason why `optimizer` cannot take `penalty`, by the form in which it acts: proximal, decay or coupled."""
     if penalty.is_proximal:
         code, form, reason = "no_metric", "a proximal ", optimizer.no_metric
-    elif penalty.kind in _DECAYS:
+    elif not penalty.in_objective:
         code, form, reason = "no_decay", "", optimizer.no_decay
     else:
         code, form, reason = "not_smooth", "a subgradient of ", None if penalty.is_smooth else optimizer.no_kinks

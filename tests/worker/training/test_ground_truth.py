@@ -9,14 +9,12 @@ import pytest
 import torch
 from sklearn.linear_model import ElasticNet, Lasso, LogisticRegression, MultiTaskLasso, Ridge
 
-from tests.worker.training import jobs
+from tests.worker.training import convex, jobs
 from worker.training.fit import fit
 from worker.training.run import Run
 
 CLASSES = {"kind": "fake", "train_rows": 120, "test_rows": 1, "height": 4, "width": 5, "outputs": 3, "noise": 2.0, "validation_fraction": 0}
 REAL = CLASSES | {"targets": "real", "noise": 1.0}
-# Under `max` a falling loss makes the first epoch the best one: no checkpoint at each step of thousands.
-QUIET = {"every_epochs": 10_000, "monitor": "train.loss", "mode": "max"}
 
 
 def _run(tmp_path: Path, data: dict[str, Any], terms: list[dict[str, Any]], **fields: Any) -> Run:
@@ -31,7 +29,7 @@ def _run(tmp_path: Path, data: dict[str, Any], terms: list[dict[str, Any]], **fi
             "penalties": terms,
             "precision": "float64",
             "epochs": 10_000,
-            "checkpoints": QUIET,
+            "checkpoints": convex.QUIET,
             **fields,
         },
     )
@@ -51,27 +49,16 @@ def _settle(run: Run, *, steps: int = 8_000) -> tuple[np.ndarray, np.ndarray]:
     return weight.detach().numpy().copy(), run.named["fc1.bias"].detach().numpy().copy()
 
 
-def _arrays(run: Run) -> tuple[np.ndarray, np.ndarray]:
-    images, targets = run.data.train.between(0, len(run.data.train))
-    return images.flatten(1).numpy(), targets.numpy()
-
-
-def _logistic(X: np.ndarray, y: np.ndarray, weight: np.ndarray, bias: np.ndarray) -> float:
-    logits = X @ weight.T + bias
-    highest = logits.max(1, keepdims=True)
-    return float(np.mean(np.log(np.exp(logits - highest).sum(1)) + highest[:, 0] - logits[np.arange(len(y)), y]))
-
-
 def test_logistic_regression_with_l1_is_scikit_learns_with_the_same_zeros(tmp_path: Path) -> None:
     lam = 0.02
     run = _run(tmp_path, CLASSES, [{"kind": "l1", "lambda": lam}])
-    X, y = _arrays(run)
+    X, y = convex.arrays(run)
     oracle = LogisticRegression(l1_ratio=1.0, solver="saga", C=1 / (lam * len(X)), tol=1e-12, max_iter=50_000, random_state=0).fit(X, y)
 
     weight, bias = _settle(run)
 
-    ours = _logistic(X, y, weight, bias) + lam * np.abs(weight).sum()
-    theirs = _logistic(X, y, oracle.coef_, oracle.intercept_) + lam * np.abs(oracle.coef_).sum()
+    ours = convex.logistic(X, y, weight, bias) + lam * np.abs(weight).sum()
+    theirs = convex.logistic(X, y, oracle.coef_, oracle.intercept_) + lam * np.abs(oracle.coef_).sum()
     assert abs(ours - theirs) <= 1e-8
     assert 10 < (weight == 0).sum() < 50
     assert np.array_equal(weight == 0, oracle.coef_ == 0)
@@ -80,13 +67,13 @@ def test_logistic_regression_with_l1_is_scikit_learns_with_the_same_zeros(tmp_pa
 def test_logistic_regression_with_l2_is_scikit_learns(tmp_path: Path) -> None:
     lam = 0.05
     run = _run(tmp_path, CLASSES, [{"kind": "l2", "lambda": lam}])
-    X, y = _arrays(run)
+    X, y = convex.arrays(run)
     oracle = LogisticRegression(solver="lbfgs", C=1 / (lam * len(X)), tol=1e-12, max_iter=50_000).fit(X, y)
 
     weight, bias = _settle(run)
 
-    ours = _logistic(X, y, weight, bias) + lam / 2 * (weight**2).sum()
-    theirs = _logistic(X, y, oracle.coef_, oracle.intercept_) + lam / 2 * (oracle.coef_**2).sum()
+    ours = convex.logistic(X, y, weight, bias) + lam / 2 * (weight**2).sum()
+    theirs = convex.logistic(X, y, oracle.coef_, oracle.intercept_) + lam / 2 * (oracle.coef_**2).sum()
     assert abs(ours - theirs) <= 1e-8
     assert np.abs(weight - oracle.coef_).max() <= 1e-4
 
@@ -114,7 +101,7 @@ LEAST_SQUARES = {
 def test_least_squares_with_penalties_are_scikit_learns(tmp_path: Path, name: str, optimizer: dict[str, Any]) -> None:
     terms, oracle = LEAST_SQUARES[name]
     run = _run(tmp_path, REAL, terms, optimizer=optimizer)
-    X, y = _arrays(run)
+    X, y = convex.arrays(run)
     # scikit-learn's multi-output Lasso is one Lasso per output, and its loss is ours: 1/(2n) of the squares of one output.
     expected = [oracle(len(X)).fit(X, y[:, output]) for output in range(3)]
 
@@ -129,7 +116,7 @@ def test_least_squares_with_penalties_are_scikit_learns(tmp_path: Path, name: st
 
 @pytest.mark.parametrize(("share", "all_zero"), [(1.000001, True), (0.999, False)], ids=["just_above", "just_below"])
 def test_every_weight_is_zero_from_the_largest_useful_lambda_on(tmp_path: Path, share: float, *, all_zero: bool) -> None:
-    X, y = _arrays(_run(tmp_path, CLASSES, []))
+    X, y = convex.arrays(_run(tmp_path, CLASSES, []))
     shares = np.bincount(y, minlength=3) / len(y)
     largest = np.abs(X.T @ (shares - np.eye(3)[y])).max() / len(y)
     run = _run(tmp_path, CLASSES, [{"kind": "l1", "lambda": float(share * largest)}])
@@ -144,7 +131,7 @@ ADAM = {"optimizer": {"kind": "adam", "lr": 0.03}, "schedule": {"kind": "cosine"
 
 def _lasso_gap(run: Run) -> tuple[float, bool]:
     """By how much the penalised objective is above the optimum, and whether exactly the same weights are zero."""
-    X, y = _arrays(run)
+    X, y = convex.arrays(run)
     expected = [Lasso(0.1, tol=1e-14, max_iter=100_000).fit(X, y[:, output]) for output in range(3)]
 
     def objective(weight: np.ndarray, bias: np.ndarray) -> float:
@@ -179,7 +166,7 @@ GROUPS = [{"kind": "group_lasso", "by": "input_channel", "lambda": ALPHA / 3**0.
 
 def _multi_task_gap(run: Run, *, steps: int) -> tuple[float, float, bool]:
     """By how much objective and weights miss MultiTaskLasso's, and whether the same features are zero in all outputs."""
-    X, y = _arrays(run)
+    X, y = convex.arrays(run)
     oracle = MultiTaskLasso(ALPHA, tol=1e-15, max_iter=100_000).fit(X, y)
 
     def objective(weight: np.ndarray, bias: np.ndarray) -> float:

@@ -12,7 +12,7 @@ from sklearn.linear_model import Lasso
 from torch import nn
 
 from contract.spec import optimizers
-from tests.worker.training import jobs
+from tests.worker.training import convex, jobs
 from worker.training import optimizers as stepping
 from worker.training import step
 from worker.training.optimizers import metric
@@ -127,8 +127,7 @@ def test_a_proximal_step_in_the_metric_reaches_the_lasso_and_its_support(tmp_pat
         precision="float64",
         epochs=STEPS,
     )
-    images, targets = run.data.train.between(0, len(run.data.train))
-    X, Y = images.flatten(1).numpy(), targets.numpy()
+    X, Y = convex.arrays(run)
     found = [Lasso(LAMBDA, tol=1e-14, max_iter=100_000).fit(X, Y[:, output]) for output in range(3)]
     best, intercepts = np.stack([each.coef_ for each in found]), np.array([each.intercept_ for each in found])
 

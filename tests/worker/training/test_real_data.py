@@ -9,7 +9,7 @@ import torch
 from sklearn.datasets import load_digits
 from sklearn.linear_model import LogisticRegression
 
-from tests.worker.training import jobs
+from tests.worker.training import convex, jobs
 from worker.training import datasets
 from worker.training.fit import fit
 from worker.training.rows import Raw
@@ -17,7 +17,6 @@ from worker.training.run import Run
 
 ROWS = 600
 SHAPE = {"kind": "fake", "train_rows": ROWS, "test_rows": 1, "height": 8, "width": 8, "outputs": 10, "validation_fraction": 0}
-QUIET = {"every_epochs": 10_000, "monitor": "train.loss", "mode": "max"}
 
 
 @pytest.fixture
@@ -41,7 +40,7 @@ def _run(tmp_path: Path, terms: list[dict[str, Any]], **fields: Any) -> Run:
             "penalties": terms,
             "precision": "float64",
             "epochs": 10_000,
-            "checkpoints": QUIET,
+            "checkpoints": convex.QUIET,
             **fields,
         },
     )
@@ -54,28 +53,17 @@ def _settled(run: Run, steps: int) -> tuple[np.ndarray, np.ndarray]:
     return run.named["fc1.weight"].detach().numpy().copy(), run.named["fc1.bias"].detach().numpy().copy()
 
 
-def _arrays(run: Run) -> tuple[np.ndarray, np.ndarray]:
-    images, targets = run.data.train.between(0, len(run.data.train))
-    return images.flatten(1).numpy(), targets.numpy()
-
-
-def _loss(X: np.ndarray, y: np.ndarray, weight: np.ndarray, bias: np.ndarray) -> float:
-    logits = X @ weight.T + bias
-    highest = logits.max(1, keepdims=True)
-    return float(np.mean(np.log(np.exp(logits - highest).sum(1)) + highest[:, 0] - logits[np.arange(len(y)), y]))
-
-
 @pytest.mark.usefixtures("digits")
 def test_sparse_logistic_regression_on_digits_is_scikit_learns_with_the_same_zeros(tmp_path: Path) -> None:
     lam = 0.02
     run = _run(tmp_path, [{"kind": "l1", "lambda": lam}])
-    X, y = _arrays(run)
+    X, y = convex.arrays(run)
     oracle = LogisticRegression(l1_ratio=1.0, solver="saga", C=1 / (lam * ROWS), tol=1e-10, max_iter=20_000, random_state=0).fit(X, y)
 
     weight, bias = _settled(run, 700)
 
-    ours = _loss(X, y, weight, bias) + lam * np.abs(weight).sum()
-    theirs = _loss(X, y, oracle.coef_, oracle.intercept_) + lam * np.abs(oracle.coef_).sum()
+    ours = convex.logistic(X, y, weight, bias) + lam * np.abs(weight).sum()
+    theirs = convex.logistic(X, y, oracle.coef_, oracle.intercept_) + lam * np.abs(oracle.coef_).sum()
     assert abs(ours - theirs) <= 1e-8
     assert 300 < (weight == 0).sum() < 620
     assert np.array_equal(weight == 0, oracle.coef_ == 0)
@@ -85,20 +73,20 @@ def test_sparse_logistic_regression_on_digits_is_scikit_learns_with_the_same_zer
 def test_ridge_logistic_regression_on_digits_is_scikit_learns(tmp_path: Path) -> None:
     lam = 0.05
     run = _run(tmp_path, [{"kind": "l2", "lambda": lam}])
-    X, y = _arrays(run)
+    X, y = convex.arrays(run)
     oracle = LogisticRegression(solver="lbfgs", C=1 / (lam * ROWS), tol=1e-12, max_iter=20_000).fit(X, y)
 
     weight, bias = _settled(run, 500)
 
-    ours = _loss(X, y, weight, bias) + lam / 2 * (weight**2).sum()
-    theirs = _loss(X, y, oracle.coef_, oracle.intercept_) + lam / 2 * (oracle.coef_**2).sum()
+    ours = convex.logistic(X, y, weight, bias) + lam / 2 * (weight**2).sum()
+    theirs = convex.logistic(X, y, oracle.coef_, oracle.intercept_) + lam / 2 * (oracle.coef_**2).sum()
     assert abs(ours - theirs) <= 1e-8
 
 
 @pytest.mark.parametrize(("share", "stays"), [(1 + 1e-12, True), (1 - 1e-6, False)], ids=["just_above", "just_below"])
 def test_on_fashion_mnist_zero_is_the_optimum_from_the_largest_useful_lambda_on(tmp_path: Path, share: float, *, stays: bool) -> None:
     data = {"kind": "builtin", "validation_fraction": 0.0}
-    X, y = _arrays(_run(tmp_path, [], dataset=data))
+    X, y = convex.arrays(_run(tmp_path, [], dataset=data))
     shares = np.bincount(y, minlength=10) / len(y)
     largest = np.abs(X.T @ (shares - np.eye(10)[y])).max() / len(y)
     run = _run(tmp_path, [{"kind": "l1", "lambda": float(share * largest)}], dataset=data, optimizer={"kind": "gd", "lr": 0.1})

@@ -211,3 +211,15 @@ def test_the_commit_is_that_of_the_clone_or_what_the_image_says_or_unknown(tmp_p
 
     monkeypatch.setenv("RIDGELINE_COMMIT", "abc")
     assert lineage.commit(tmp_path) == "abc"
+
+
+def test_in_a_residual_block_only_what_a_relu_sees_first_is_dead_under_a_negative_constant(tmp_path: Path) -> None:
+    run = jobs.run(tmp_path, model={"kind": "resnet18"})
+    with torch.no_grad():
+        for conv, norm in (("conv1", "bn1"), ("layer1.0.conv1", "layer1.0.bn1"), ("layer1.0.conv2", "layer1.0.bn2")):
+            run.named[f"{conv}.weight"][0] = 0
+            run.named[f"{norm}.bias"][0] = -1
+
+    dead = {layer.name: layer.dead_filters for layer in layers.of(run) if layer.dead_filters}
+
+    assert dead == {"conv1": 1, "layer1.0.conv1": 1}

@@ -12,7 +12,7 @@ from sklearn.linear_model import LogisticRegression
 
 from contract import events
 from contract.spec import optimizers
-from tests.worker.training import jobs
+from tests.worker.training import convex, jobs
 from worker.training import batches, checkpoint, gradient, objective, step
 from worker.training.fit import fit
 from worker.training.run import Run, Totals
@@ -190,22 +190,15 @@ def test_lbfgs_finds_scikit_learns_logistic_regression_with_l2_in_a_few_steps(tm
         batch_size="full",
         epochs=40,
     )
-    images, targets = run.data.train.between(0, len(run.data.train))
-    X, y = images.flatten(1).numpy(), targets.numpy()
+    X, y = convex.arrays(run)
     oracle = LogisticRegression(solver="lbfgs", C=1 / (lam * len(X)), tol=1e-12, max_iter=50_000).fit(X, y)
 
     jobs.said(run)
 
     weight, bias = run.named["fc1.weight"].detach().numpy(), run.named["fc1.bias"].detach().numpy()
-    ours, theirs = (_logistic(X, y, W, b) + lam / 2 * (W**2).sum() for W, b in ((weight, bias), (oracle.coef_, oracle.intercept_)))
+    ours, theirs = (convex.logistic(X, y, W, b) + lam / 2 * (W**2).sum() for W, b in ((weight, bias), (oracle.coef_, oracle.intercept_)))
     assert abs(ours - theirs) <= 1e-8
     assert np.abs(weight - oracle.coef_).max() <= 1e-5
-
-
-def _logistic(X: np.ndarray, y: np.ndarray, weight: np.ndarray, bias: np.ndarray) -> float:
-    logits = X @ weight.T + bias
-    highest = logits.max(1, keepdims=True)
-    return float(np.mean(np.log(np.exp(logits - highest).sum(1)) + highest[:, 0] - logits[np.arange(len(y)), y]))
 
 
 def test_a_full_batch_leaves_no_row_alone_in_a_part_of_its_own(tmp_path: Path) -> None:

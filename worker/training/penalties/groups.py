@@ -75,6 +75,6 @@ def value(layers: Sequence[Groups]) -> float:
 def _companions(layer: plan.Layer, network: Sequence[plan.Layer], named: Mapping[str, Tensor]) -> list[Tensor]:
     """The layer's bias, and scale and shift of the norm that directly follows it."""
     found = [f"{layer.name}.bias"] if layer.bias else []
-    if norm := laid.norm_behind(layer, network):
-        found += [f"{norm.name}.weight", f"{norm.name}.bias"]
+    if norm := plan.norms_behind(network).get(layer.name):
+        found += [f"{norm}.weight", f"{norm}.bias"]
     return [named[name] for name in found]
