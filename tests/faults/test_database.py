@@ -3,7 +3,7 @@
 import pytest
 
 from contract.store import Store, schema
-from tests.faults import commits
+from tests.faults import commits, locks
 
 
 @pytest.fixture
@@ -23,3 +23,9 @@ def test_news_that_are_told_without_their_number_are_found_doubled(postgresql_mi
     monkeypatch.setattr("contract.lifecycle.is_told", lambda *_: False)
     report = commits.storm(postgresql_migrated, number=3, seed=1, deeds=["renew"])
     assert any("epochs [1, 1]" in violation for violation in report.violations), report
+
+
+def test_processes_that_fight_over_one_file_each_get_their_turn_and_lose_nothing(sqlite_store: Store) -> None:
+    report = locks.storm(sqlite_store.engine.url.render_as_string(hide_password=False), transactions=900, seed=1)
+    assert report.violations == [], report
+    assert min(report.counts[name] for name in ("submitted", "claimed", "renewals", "succeeded", "cancels")) > 10
