@@ -1,9 +1,10 @@
 """A trainer process that speaks the true protocol and trains nothing: it does what the job's metadata says.
 
 `script` is a list of words: `epoch`, `checkpoint`, `finish`, `diverge`, `segfault`, `exit`, `garbage`, `wait` (until told to
-stop), `deaf` (never hears a stop). A resumed job goes on after the last word that its checkpoint has seen.
+stop), `deaf` (never hears a stop), `hang` (says nothing more). A resumed job goes on after the last word that its checkpoint has seen.
 """
 
+import faulthandler
 import hashlib
 import json
 import os
@@ -17,6 +18,7 @@ from worker import orders
 from worker.training import lifeline
 
 lifeline.tie_to_parent()
+faulthandler.register(signal.SIGUSR1, all_threads=True)
 stop = threading.Event()
 incoming: list[orders.Order] = []
 arrived = threading.Event()
@@ -85,6 +87,10 @@ def nap(order: orders.Train, *, forever: bool) -> bool:
     return True
 
 
+def stuck() -> None:
+    threading.Event().wait()
+
+
 def train(order: orders.Train) -> None:
     script = order.spec.metadata["script"].split()
     word, epoch = 0, 0
@@ -122,6 +128,8 @@ def train(order: orders.Train) -> None:
                 checkpoint(order, word - 1, epoch, interim=True)
                 say(events.Stopped(step=word))
                 return
+            case "hang":
+                stuck()
             case "deaf":
                 threading.Event().wait()
     say(events.Finished(result=result(epoch, word, resumed)))
