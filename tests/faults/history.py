@@ -6,7 +6,7 @@ moves do not end at the job's state, or not after as many attempts · `epoch` on
 
 from collections.abc import Iterator, Sequence
 
-from contract.job import MOVES, JobState
+from contract.job import HELD, MOVES, JobState
 from contract.lifecycle import CRASHES_WITHOUT_PROGRESS
 from tests.up import Json
 
@@ -34,9 +34,8 @@ def is_crash_loop(events: Sequence[Json]) -> bool:
 
 
 def _is_crash(event: Json) -> bool:
-    data = event["data"]
-    left = event["type"] == "status" and data["from"] == JobState.RUNNING and data["to"] in {JobState.QUEUED, JobState.FAILED}
-    return left and any(sign in (data["reason"] or "") for sign in _SIGNS_OF_A_CRASH)
+    left = event["type"] == "status" and event["data"]["from"] in HELD
+    return left and any(sign in (event["data"]["reason"] or "") for sign in _SIGNS_OF_A_CRASH)
 
 
 def _moves(job_id: str, row: Json, statuses: Sequence[Json]) -> Iterator[str]:
