@@ -12,6 +12,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
+from math import inf
 from pathlib import Path
 
 from sqlalchemy import Table, select
@@ -39,6 +40,11 @@ class Evidence:
     @property
     def state(self) -> JobState:
         return JobState(self.row["state"])
+
+    @property
+    def waited(self) -> float:
+        """Seconds from submission to the first attempt; infinite without one."""
+        return inf if self.row["started_at"] is None else float(self.row["started_at"] - self.row["created_at"])
 
 
 def violations(

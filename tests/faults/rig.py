@@ -121,7 +121,7 @@ class Rig:
 
     def down(self) -> list[str]:
         """Stop the stack as its operator does. What did not end is killed, and named in the list returned, which should be empty."""
-        up, self._up = self.up, None
+        up, self._up, since = self.up, None, len(self._said())
         found = processes.below(up.process.pid)
         up.http.close()
         up.process.send_signal(signal.SIGTERM)
@@ -132,6 +132,7 @@ class Rig:
             kill(up.process.pid)
             up.process.wait()
         wrong = [] if code == 0 else [f"orphan: `up` ended with {code} instead of 0 within {_STOP_SECONDS:g} s of SIGTERM"]
+        wrong += [f"drain: {line}" for line in self._said(since) if "did not end within" in line]
         # Grace for what the kernel still tidies: a process that was told to die is listed until it has.
         end = time.monotonic() + 5
         while (left := self.left() or [pid for pid in found if processes.is_alive(pid)]) and time.monotonic() < end:
@@ -153,6 +154,10 @@ class Rig:
     def left(self) -> list[int]:
         """Processes of this machine that belong to the stack's folder."""
         return [pid for pid in processes.of_folder(self.data_dir) if processes.is_alive(pid)]
+
+    def _said(self, since: int = 0) -> list[str]:
+        """The lines of `up` on stderr."""
+        return self.data_dir.with_name(f"{self.data_dir.name}-up.log").read_text(errors="replace").splitlines()[since:]
 
     def progress(self) -> int:
         """Rises whenever a job writes a checkpoint or ends; -1 while the database is away."""
