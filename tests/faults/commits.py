@@ -96,7 +96,7 @@ DEEDS = {
 
 def storm(url: str, number: int, seed: int, deeds: Sequence[str] = tuple(DEEDS)) -> Report:
     """Cut `number` COMMITs to the migrated PostgreSQL database at `url`: each deed at each moment, in an order drawn from the seed."""
-    report, chance = Report("commits", seed), random.Random(seed)
+    report, chance = Report("commits", seed=seed), random.Random(seed)
     rounds = number // (len(deeds) * len(Cut)) + 1
     every = [*product(deeds, Cut)]
     pairs = [pair for _ in range(rounds) for pair in chance.sample(every, len(every))]
@@ -105,10 +105,11 @@ def storm(url: str, number: int, seed: int, deeds: Sequence[str] = tuple(DEEDS))
         over_wire = Store(proxy.url)
         for index, (name, cut) in enumerate(pairs[:number]):
             report.violations += [f"{name}, cut {cut}: {found}" for found in _try(plain, over_wire, proxy, DEEDS[name], cut, index)]
-            report.count(f"cut {cut}")
+            report.add(f"cut {cut}")
         over_wire.close()
         if len(proxy.cuts) != number:
             report.violations.append(f"{len(proxy.cuts)} of {number} COMMITs were cut")
+    report.jobs = number
     report.violations += ledger.violations(plain)
     plain.close()
     return report

@@ -21,7 +21,7 @@ _SECONDS = 3600.0
 
 def storm(url: str, transactions: int, seed: int, processes: int = 6) -> Report:
     """Share `transactions` among processes that fight over the migrated SQLite file at `url`; one of them is killed in mid-transaction."""
-    report, chance = Report("locks", seed), random.Random(seed)
+    report, chance = Report("locks", seed=seed), random.Random(seed)
     # The killed one has less to do, so that the others go on beside what it left behind.
     shares = [max(1, transactions // processes // (4 if index == 0 else 1)) for index in range(processes)]
     fighters = [_started(url, share, chance.randrange(1 << 30), dies=index == 0) for index, share in enumerate(shares)]
@@ -31,7 +31,9 @@ def storm(url: str, transactions: int, seed: int, processes: int = 6) -> Report:
         done.update(json.loads(out))
         if fighter.returncode != (-signal.SIGKILL if index == 0 else 0):
             report.violations.append(f"contender {index} ended with {fighter.returncode}: {err[-2000:]}")
-    report.counts.update(done)
+    report.add("transactions", done["transactions"])
+    report.notes = dict(done)
+    report.jobs = done["submitted"]
     report.violations += _checked(url, done)
     return report
 

@@ -22,7 +22,7 @@ SCRIPTS = ("work", "epoch work", "epoch checkpoint", "epoch checkpoint nap epoch
 
 def storm(url: str, folder: Path, number: int, seed: int) -> Report:
     """Cancel `number` jobs, each at a moment drawn from the seed, on a worker over the migrated database at `url`."""
-    report, chance, store = Report("obedience", seed), random.Random(seed), Store(url)
+    report, chance, store = Report("obedience", seed=seed), random.Random(seed), Store(url)
     settings = Settings(
         database_url=url,
         artifacts_folder=folder / "artifacts",
@@ -50,12 +50,12 @@ def _cancelled(store: Store, trace: Path, chance: random.Random, report: Report)
     try:
         jobs.cancel(store, TENANT, job.id)
     except StateConflictError:
-        report.count("too late")
+        report.add("too late")
         state = jobs.get(store, TENANT, job.id).state
         return [] if state is JobState.SUCCEEDED else [f"{job.id}: a cancel was refused, and it is {state}"]
     if (ended := _ended(store, job)).state is not JobState.CANCELLED:
         return [f"{job.id}: a cancel was taken, and it is {ended.state}"]
-    report.count("cancelled")
+    report.add("cancelled")
     marks = trace.stat().st_size
     # The same trainer serves another job before the marks are counted again, so it had time to betray itself.
     _ended(store, _submit(store, "nap epoch", trace))

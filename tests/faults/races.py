@@ -39,7 +39,7 @@ Deed = Callable[[], Job | None]
 
 def storm(url: str, number: int, seed: int) -> Report:
     """Race `number` cancels over the migrated database at `url`: against each rival in each state, in an order drawn from the seed."""
-    report, chance, store = Report("races", seed), random.Random(seed), Store(url)
+    report, chance, store = Report("races", seed=seed), random.Random(seed), Store(url)
     every = [(state, name) for state, names in RIVALS.items() for name in names]
     races = [race for _ in range(number // len(every) + 1) for race in chance.sample(every, len(every))]
     with ThreadPoolExecutor(3) as runners:
@@ -51,10 +51,11 @@ def storm(url: str, number: int, seed: int) -> Report:
             if "expire" in names or name == "time_out":
                 _lapse(store, job.id)
             outcomes = _race(runners, [_deed(store, job, each) for each in names], chance)
-            report.count(state)
+            report.add(state)
             report.violations += [
                 f"{job.id}, {' and '.join(names)} when {state}: {found}" for found in _judged(store, job, names, outcomes)
             ]
+    report.jobs = number
     report.violations += ledger.unfinished(store) + ledger.violations(store)
     store.close()
     return report

@@ -74,17 +74,19 @@ class Duel:
 
 def storm(url: str, folder: Path, number: int, seed: int, *options: str) -> Report:
     """Put `number` owners to sleep, over the migrated database at `url`, with files in `folder`; the workers are given `options`."""
-    report, chance, store = Report("zombies", seed), random.Random(seed), Store(url)
+    report, chance, store = Report("zombies", seed=seed), random.Random(seed), Store(url)
     # Whoever sleeps amidst a transaction holds the write lock of all of SQLite: nobody could take its job.
     moments = [moment for moment in MOMENTS if not (store.is_sqlite and moment == AMIDST)]
     duels = [Duel(moments[each % len(moments)], chance.random() < 0.3, chance.random() < 0.4) for each in range(number)]
     chance.shuffle(duels)
     # One worker stays awake, or nobody would take the jobs of the others.
     with _stack(url, store, folder, options) as crew, ThreadPoolExecutor(WORKERS - 1) as seconds:
-        for found in seconds.map(lambda duel: _fight(duel, store, folder / "artifacts", crew), duels):
-            report.count("zombies")
+        fought = seconds.map(lambda duel: _fight(duel, store, folder / "artifacts", crew), duels)
+        for duel, found in zip(duels, fought, strict=True):
+            report.add(f"asleep {duel.moment}")
             report.violations += found
         report.violations += _serve_again(store, crew)
+    report.jobs = number + WORKERS
     report.violations += ledger.unfinished(store) + ledger.violations(store)
     store.close()
     return report
