@@ -77,6 +77,16 @@ def result(epoch: int, word: int, resumed: tuple[int, ...]) -> events.Result:
     )
 
 
+def nap(order: orders.Train, *, forever: bool) -> bool:
+    """`nap` takes a tenth of a second, `work` leaves a mark in the file `trace` until told to stop. Whether it was told."""
+    if not forever:
+        return stop.wait(0.1)
+    with Path(order.spec.metadata["trace"]).open("a") as trace:
+        while not stop.wait(0.005):
+            print("at work", file=trace, flush=True)
+    return True
+
+
 def stuck() -> None:
     threading.Event().wait()
 
@@ -98,6 +108,11 @@ def train(order: orders.Train) -> None:
                 say(events.EpochDone(epoch=epoch, step=word, metrics={"train.loss": 1.0, "val.loss": 0.5}, seconds=0.1))
             case "checkpoint":
                 checkpoint(order, word, epoch)
+            case "nap" | "work":
+                if nap(order, forever=deed == "work"):
+                    checkpoint(order, word - 1, epoch, interim=True)
+                    say(events.Stopped(step=word))
+                    return
             case "diverge":
                 say(events.Failed(code=events.FailureCode.DIVERGED, message="loss became nan at step 3", hint="try lr below 0.5", step=3))
                 return
