@@ -110,6 +110,7 @@ class Attempt:
             shutil.rmtree(left, ignore_errors=True)
         self._scratch.mkdir(parents=True)
         kept = self._steadily(lambda: checkpoints.to_resume(self._store, self.job))
+        begun_with = self._steadily(lambda: checkpoints.begun_with_epochs(self._store, self.job, kept))
         folder, broken = self._meanwhile(lambda: storage.fetch_newest(self._artifacts, self.job, kept, self._scratch))
         for sentence in broken:
             self._news.warn(sentence)
@@ -122,6 +123,7 @@ class Attempt:
                 scratch=str(self._scratch),
                 checkpoint=checkpoint,
                 checkpoint_seconds=self._settings.checkpoint_seconds,
+                begun_with_epochs=begun_with,
             )
         )
 
