@@ -85,6 +85,7 @@ class Attempt:
             shutil.rmtree(left, ignore_errors=True)
         self._scratch.mkdir(parents=True)
         kept = self._tenure.steadily(lambda: checkpoints.to_resume(self._store, job))
+        begun_with = self._tenure.steadily(lambda: checkpoints.begun_with_epochs(self._store, job, kept))
         folder, broken = self._meanwhile(lambda: storage.fetch_newest(self._artifacts, job, kept, self._scratch))
         for sentence in broken:
             self._tenure.news.warn(sentence)
@@ -94,6 +95,7 @@ class Attempt:
             scratch=str(self._scratch),
             checkpoint=str(folder) if folder else None,
             checkpoint_seconds=self._settings.checkpoint_seconds,
+            begun_with_epochs=begun_with,
         )
 
     def _drive(self) -> events.Event | Died:
