@@ -15,7 +15,7 @@ CUTS = frozenset({"expire", "crash"})
 NEVER_FALLING = ("fence", "checkpoint_seq", "event_seq", "attempt", "crash_count", "release_count")
 
 
-class Violation(AssertionError):
+class Violation(AssertionError):  # noqa: N818  a promise is violated, not mistaken
     """A promise was broken. The message names it, and the row."""
 
 

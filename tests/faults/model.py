@@ -7,13 +7,14 @@ the judge looks. Left out as well, since nothing here depends on them: metrics, 
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from contract import lifecycle
 from contract.errors import LostLeaseError, StoreUnavailableError
 from contract.job import HELD, Job, JobState
 from contract.lifecycle import Failure, Report
 from tests.faults.invariants import Judge, Lease, Violation
+from tests.faults.swift import replace
 
 LEASE_SECONDS = 8.0
 Weights = tuple[int, int]
@@ -47,6 +48,8 @@ class Tables:
         """Of each job that succeeded: the fence it was committed under, and the weights."""
         self.checkpoints: dict[str, list[Checkpoint]] = {}
         self.bytes: dict[str, Weights] = {}
+        self.recorded: set[str] = set()
+        """Prefixes that a checkpoint was ever recorded with: what makes the record harmless to repeat."""
         self.attempts = 0
         self.between: Callable[[], None] | None = None
         """Called once, between reading a row and writing it: what no row lock would keep out."""
@@ -77,6 +80,8 @@ class Tables:
 
     def checkpoint(self, lease: Lease, prefix: str, now: float) -> Job:
         before = self.jobs[lease.job_id]
+        if prefix in self.recorded:
+            return before
         rows = self.checkpoints[before.id]
         row = Checkpoint(f"{before.id}-{before.checkpoint_seq + 1}", lease.fence, prefix)
         after = lifecycle.checkpoint(before, lease.fence, now, row.id, None)
@@ -88,6 +93,7 @@ class Tables:
             raise
         for surplus in [one for one in rows if one.kept][: -before.spec["checkpoints"]["keep_last"]]:
             surplus.kept = False
+        self.recorded.add(prefix)
         return saved
 
     def succeed(self, lease: Lease, weights: Weights, now: float) -> Job:
