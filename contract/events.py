@@ -1,5 +1,6 @@
 """Everything a job can say about itself while it trains, as the trainer writes it, one JSON line each."""
 
+import re
 from enum import StrEnum
 from typing import Annotated, Literal
 
@@ -22,7 +23,7 @@ class FailureCode(StrEnum):
     CRASH_LOOP = "crash_loop"
     """The trainer died three times without reaching a new checkpoint."""
     STALLED = "stalled"
-    """No step for far longer than a step takes."""
+    """The trainer did not get on for far longer than a step takes, three times without a new checkpoint."""
     DEADLINE_EXCEEDED = "deadline_exceeded"
     """A limit of the spec (`max_runtime_seconds`, `max_queue_seconds`) was reached."""
     ARTIFACT_CORRUPT = "artifact_corrupt"
@@ -90,6 +91,16 @@ class Machine(_Said):
     def fingerprint(self) -> str:
         return f"torch {self.torch}, {self.device}, {self.precision}, {self.threads} threads, {self.cpu_capability}"
 
+    def machine_class(self) -> str:
+        """What two machines must share for a resume to go on to the bit. Precision and thread count are set to what they were."""
+        return machine_class(self.torch, self.device, self.cpu_capability)
+
+
+def machine_class(torch: str, device: str, cpu_capability: str) -> str:
+    """As `torch 2.15.0, cpu, AVX2` or `torch 2.15.0, cuda NVIDIA H100, AVX512`; which of several like GPUs it is does not count."""
+    kind = re.sub(r"^cuda:[0-9]+", "cuda", device)
+    return f"torch {torch}, {kind}, {cpu_capability}"
+
 
 class TrainerReady(_Said):
     """The trainer has imported torch and waits for a job."""
@@ -97,6 +108,18 @@ class TrainerReady(_Said):
     type: Literal["trainer_ready"] = "trainer_ready"
     device: str
     torch: str
+    cpu_capability: str
+
+    def machine_class(self) -> str:
+        """Of this worker; see `Machine.machine_class`."""
+        return machine_class(self.torch, self.device, self.cpu_capability)
+
+
+class Beat(_Said):
+    """A sign of life from work that has nothing else to tell for long: a large full batch, the evaluation of many rows."""
+
+    type: Literal["beat"] = "beat"
+    step: int
 
 
 class Started(_Said):
@@ -149,8 +172,9 @@ class CheckpointWritten(_Said):
     files: tuple[File, ...]
     metrics: Metrics
     """Of the last finished epoch; empty before the first."""
-    is_end: bool = False
-    """Whether it was written because the job is stopping, rather than by the checkpoint policy."""
+    interim: bool = False
+    """Whether it was written in mid-epoch, because the job is stopping or much work would be lost, rather than by the checkpoint
+    policy. To resume from; no candidate for the best."""
 
 
 class Warned(_Said):
@@ -249,6 +273,9 @@ class Result(_Said):
     """Training rows a second of this attempt, evaluation and checkpoints left out."""
     resumed_at_steps: tuple[int, ...]
     """The steps at which the job was resumed; empty if it ran through."""
+    bitwise: bool
+    """Whether the weights are, to the bit, those of a run without interruption: always on one class of CPU; on a GPU where it was not
+    interrupted or the spec is `deterministic`; not after a resume on another class of machine."""
 
 
 class Finished(_Said):
@@ -276,7 +303,7 @@ class Failed(_Said):
 
 
 Event = Annotated[
-    TrainerReady | Started | Progress | EpochDone | CheckpointWritten | Warned | Finished | Stopped | Failed,
+    TrainerReady | Beat | Started | Progress | EpochDone | CheckpointWritten | Warned | Finished | Stopped | Failed,
     Field(discriminator="type"),
 ]
 

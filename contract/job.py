@@ -36,7 +36,7 @@ HELD: Final = frozenset({JobState.RUNNING, JobState.PAUSING, JobState.CANCELLING
 
 _S = JobState
 MOVES: Final = MappingProxyType({
-    _S.QUEUED: frozenset({_S.RUNNING, _S.CANCELLED, _S.FAILED}),
+    _S.QUEUED: frozenset({_S.RUNNING, _S.PAUSED, _S.CANCELLED, _S.FAILED}),
     _S.RUNNING: frozenset({_S.SUCCEEDED, _S.FAILED, _S.PAUSING, _S.CANCELLING, _S.QUEUED}),
     # A job that finishes while it is asked to pause has nothing left to pause.
     _S.PAUSING: frozenset({_S.PAUSED, _S.CANCELLING, _S.SUCCEEDED, _S.FAILED, _S.QUEUED}),
@@ -93,8 +93,14 @@ class Job:
     crash_count: int = 0
     crash_count_since_progress: int = 0
     release_count: int = 0
+    releases_since_progress: int = 0
+    """Releases in a row because of its surroundings, as a full disk: each waits longer than the one before."""
     next_ring_at: float = 0.0
     ring_seq: int = 0
+    paused_at: float | None = None
+    """Since when it rests. Its limits do not run meanwhile."""
+    told: int = 0
+    """Batches of news that the present owner has told: one sent again, because its answer was lost, is not written twice."""
     cancel_requested_at: float | None = None
     cancel_deadline: float | None = None
 
@@ -118,8 +124,13 @@ class Job:
     best: Json | None = None
     """`checkpoint_id`, `epoch`, `metric`, `value` of the best checkpoint."""
 
+    resumes_on: str | None = None
+    """The class of machine that alone may resume it; None where any may, or where there is nothing to resume."""
+
     parent_job_id: str | None = None
     parent_relation: str | None = None
+    start_checkpoint_id: str | None = None
+    """The parent's checkpoint that it begins from, until it has one of its own."""
     event_seq: int = 0
     """Of the newest event."""
 

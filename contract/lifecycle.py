@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from contract.errors import LostLeaseError, StateConflictError
-from contract.events import RETRYABLE, FailureCode, StopReason
+from contract.events import RETRYABLE, FailureCode, StopReason, machine_class
 from contract.job import MOVES, Job, JobState, Json
 
 CRASHES_WITHOUT_PROGRESS = 3
@@ -18,6 +18,8 @@ RING_SECONDS = 5.0
 LONGEST_RING_SECONDS = 300.0
 CANCEL_SECONDS = 60.0
 """How long a cancel may take before the reconciler ends the job without its owner."""
+LONGEST_REST_SECONDS = 600.0
+"""The longest wait after a release because of the job's surroundings; each such wait is twice the one before."""
 
 _ENDED_BY = {
     StopReason.EPOCHS: "trained to the end",
@@ -60,14 +62,15 @@ class Report:
     parameters: int | None = None
 
 
-def can_be_claimed(job: Job, now: float) -> bool:
-    """Whether a worker may take the job now."""
-    return job.state is JobState.QUEUED and job.available_at <= now and job.cancel_requested_at is None
+def can_be_claimed(job: Job, now: float, on: str | None = None) -> bool:
+    """Whether a worker may take the job now; one `on` this class of machine, where it is given."""
+    fits = on is None or job.resumes_on is None or job.resumes_on == on
+    return job.state is JobState.QUEUED and job.available_at <= now and job.cancel_requested_at is None and fits
 
 
-def claim(job: Job, owner: str, now: float, lease_seconds: float) -> Job | None:
-    """The job in the hands of `owner`, under a new fence; None when it is not to be had."""
-    if not can_be_claimed(job, now):
+def claim(job: Job, owner: str, now: float, lease_seconds: float, on: str | None = None) -> Job | None:
+    """The job in the hands of `owner`, a worker `on` this class of machine, under a new fence; None when it is not to be had."""
+    if not can_be_claimed(job, now, on):
         return None
     first = job.started_at is None
     runtime = float(job.spec["limits"]["max_runtime_seconds"])
@@ -78,6 +81,7 @@ def claim(job: Job, owner: str, now: float, lease_seconds: float) -> Job | None:
             attempt=job.attempt + 1,
             owner=owner,
             lease_until=now + lease_seconds,
+            told=0,
             started_at=now if first else job.started_at,
             deadline_at=now + runtime if first else job.deadline_at,
         ),
@@ -87,11 +91,22 @@ def claim(job: Job, owner: str, now: float, lease_seconds: float) -> Job | None:
     )
 
 
-def renew(job: Job, fence: int, now: float, lease_seconds: float, report: Report) -> Job:
-    """The job with a longer lease and its news. Raises LostLeaseError for any but the present owner."""
+def renew(job: Job, fence: int, now: float, lease_seconds: float, report: Report, batch: int | None = None) -> Job:
+    """The job with a longer lease and its news. Raises LostLeaseError for any but the present owner.
+
+    News under a number, `batch`, that was told before changes nothing: its answer was lost, and it is sent again.
+    """
     _must_own(job, fence)
+    longer = replace(job, lease_until=now + lease_seconds, updated_at=now, version=job.version + 1)
+    if is_told(job, batch):
+        return longer
     news = {name: value for name in Report.__slots__ if (value := getattr(report, name)) is not None}
-    return replace(job, lease_until=now + lease_seconds, updated_at=now, version=job.version + 1, **news)
+    return replace(longer, told=job.told if batch is None else batch, **news)
+
+
+def is_told(job: Job, batch: int | None) -> bool:
+    """Whether the present owner has told the news of this number already."""
+    return batch is not None and batch <= job.told
 
 
 def checkpoint(job: Job, fence: int, now: float, checkpoint_id: str, best: Json | None) -> Job:
@@ -102,6 +117,8 @@ def checkpoint(job: Job, fence: int, now: float, checkpoint_id: str, best: Json 
         checkpoint_id=checkpoint_id,
         checkpoint_seq=job.checkpoint_seq + 1,
         crash_count_since_progress=0,
+        releases_since_progress=0,
+        resumes_on=_resumes_on(job),
         best=best or job.best,
         best_checkpoint_id=best["checkpoint_id"] if best else job.best_checkpoint_id,
         updated_at=now,
@@ -145,21 +162,71 @@ def cancel(job: Job, now: float) -> Job:
     return _end(asked, JobState.CANCELLED, now, "cancelled while it waited")
 
 
-def release(job: Job, fence: int, now: float, reason: str, delay_seconds: float = 0.0) -> Job:
-    """The owner gives the job back, by no fault of the job's: it waits again, or ends if that was asked meanwhile."""
+def pause(job: Job, now: float) -> Job:
+    """The job on its way to `paused`, or there if nobody holds it. Returns it unchanged when that was asked before.
+
+    Raises StateConflictError for a job that has ended or is being cancelled.
+    """
+    if job.state in {JobState.PAUSING, JobState.PAUSED}:
+        return job
+    if job.state is JobState.QUEUED:
+        return _rest(job, now, "paused while it waited")
+    if job.state is not JobState.RUNNING:
+        raise StateConflictError(f"job {job.id} is {job.state.value} and cannot be paused")
+    return _move(job, JobState.PAUSING, now, "pause requested")
+
+
+def resume(job: Job, now: float) -> Job:
+    """The job in the queue again, its limits put off by the time that it rested. Returns it unchanged where it is not paused at all.
+
+    Raises StateConflictError for a job that has ended, or is on its way to rest or to its end.
+    """
+    if job.state in {JobState.QUEUED, JobState.RUNNING}:
+        return job
+    if job.state is not JobState.PAUSED:
+        wait = "; resume it once it is paused" if job.state is JobState.PAUSING else ""
+        raise StateConflictError(f"job {job.id} is {job.state.value} and cannot be resumed{wait}")
+    rested = now - (job.paused_at if job.paused_at is not None else now)
+    again = replace(
+        job,
+        paused_at=None,
+        available_at=now,
+        next_ring_at=now + RING_SECONDS,
+        ring_seq=0,
+        queue_deadline_at=job.queue_deadline_at + rested,
+        deadline_at=None if job.deadline_at is None else job.deadline_at + rested,
+    )
+    return _move(again, JobState.QUEUED, now, "resumed on request")
+
+
+def release(job: Job, fence: int, now: float, reason: str, rest_seconds: float = 0.0) -> Job:
+    """The owner gives the job back, by no fault of the job's: it waits again, or ends if that was asked meanwhile.
+
+    Where its surroundings are at fault it waits `rest_seconds`, doubled with each such release that no new checkpoint came before.
+    """
     _must_own(job, fence)
     if job.state is JobState.CANCELLING:
         return finish_cancel(job, fence, now)
     if job.state is JobState.PAUSING:
-        return _move(_unowned(job), JobState.PAUSED, now, "paused on request")
-    back = replace(_unowned(job), release_count=job.release_count + 1, available_at=now + delay_seconds, next_ring_at=now + delay_seconds)
+        return _rest(job, now, "paused on request")
+    rest = min(LONGEST_REST_SECONDS, rest_seconds * 2.0 ** min(job.releases_since_progress, 16))
+    back = replace(
+        _unowned(job),
+        release_count=job.release_count + 1,
+        releases_since_progress=job.releases_since_progress + (1 if rest_seconds else 0),
+        available_at=now + rest,
+        next_ring_at=now + rest,
+    )
     return _move(back, JobState.QUEUED, now, reason)
 
 
-def crash(job: Job, fence: int, now: float, reason: str) -> Job:
-    """The owner saw its trainer die. Raises LostLeaseError for any but the present owner."""
+def crash(job: Job, fence: int, now: float, reason: str, code: FailureCode = FailureCode.CRASH_LOOP) -> Job:
+    """The owner saw its trainer die, or ended one that hung; `code` is what the job fails with if that was once too often.
+
+    Raises LostLeaseError for any but the present owner.
+    """
     _must_own(job, fence)
-    return _crashed(job, now, reason)
+    return _crashed(job, now, reason, code)
 
 
 def is_expired(job: Job, now: float) -> bool:
@@ -194,12 +261,13 @@ def time_out(job: Job, now: float) -> Job | None:
 
 
 def runtime_exceeded(job: Job) -> Failure:
-    """The failure of a job that ran for longer than it may."""
-    return overdue(
-        "max_runtime_seconds",
-        job.spec["limits"]["max_runtime_seconds"],
-        "raise the limit or train fewer epochs; the last checkpoint is kept",
-    )
+    """The failure of a job that ran for longer than it may. One that last waited says for what."""
+    hint = "raise the limit or train fewer epochs; the last checkpoint is kept"
+    if job.state is JobState.QUEUED:
+        hint = f"it waited, after: {job.status_reason}; the last checkpoint is kept"
+        if job.resumes_on:
+            hint += f", and only a worker with {job.resumes_on} may resume it: retry it with resume 'anywhere' to go on elsewhere"
+    return overdue("max_runtime_seconds", job.spec["limits"]["max_runtime_seconds"], hint)
 
 
 def overdue(limit: str, seconds: int, hint: str) -> Failure:
@@ -223,23 +291,32 @@ def backoff_seconds(crashes: int) -> float:
     return 0.0 if crashes <= 1 else min(60.0, 2.0 ** (crashes - 1))
 
 
-def _crashed(job: Job, now: float, reason: str) -> Job:
+def _crashed(job: Job, now: float, reason: str, code: FailureCode = FailureCode.CRASH_LOOP) -> Job:
     crashes = job.crash_count_since_progress + 1
     # The fence rises here too: whoever still believes to own the job is cut off at this moment, not at the next claim.
     crashed = replace(job, fence=job.fence + 1, crash_count=job.crash_count + 1, crash_count_since_progress=crashes)
     if job.state is JobState.CANCELLING:
         return _end(crashed, JobState.CANCELLED, now, f"cancelled on request; {reason}")
     if job.state is JobState.PAUSING:
-        return _move(_unowned(crashed), JobState.PAUSED, now, f"paused on request; {reason}")
+        return _rest(crashed, now, f"paused on request; {reason}")
     if crashes >= CRASHES_WITHOUT_PROGRESS:
-        message = f"the trainer died {crashes} times without a new checkpoint; the last time: {reason}"
-        return _fail(
-            crashed,
-            now,
-            Failure(FailureCode.CRASH_LOOP, message, "see the worker's log; a smaller model or batch_size helps when memory ran out"),
-        )
+        return _fail(crashed, now, _gave_up(crashes, reason, code))
     wait = backoff_seconds(crashes)
     return _move(replace(_unowned(crashed), available_at=now + wait, next_ring_at=now + wait), JobState.QUEUED, now, reason)
+
+
+def _gave_up(crashes: int, reason: str, code: FailureCode) -> Failure:
+    message = f"the trainer died {crashes} times without a new checkpoint; the last time: {reason}"
+    if code is FailureCode.STALLED:
+        return Failure(code, message, "see the stack in the job's events; raise RIDGELINE_STALL_SECONDS if a step may take that long")
+    return Failure(code, message, "see the worker's log; a smaller model or batch_size helps when memory ran out")
+
+
+def _resumes_on(job: Job) -> str | None:
+    """The class of machine that a checkpoint written now must be resumed on; None where the spec allows any."""
+    if job.machine is None or job.spec.get("checkpoints", {}).get("resume") != "bitwise":
+        return None
+    return machine_class(job.machine["torch"], job.machine["device"], job.machine["cpu_capability"])
 
 
 def _must_own(job: Job, fence: int) -> None:
@@ -252,7 +329,11 @@ def _fail(job: Job, now: float, failure: Failure) -> Job:
 
 
 def _end(job: Job, state: JobState, now: float, reason: str) -> Job:
-    return _move(replace(_unowned(job), finished_at=now), state, now, reason)
+    return _move(replace(_unowned(job), finished_at=now, paused_at=None), state, now, reason)
+
+
+def _rest(job: Job, now: float, reason: str) -> Job:
+    return _move(replace(_unowned(job), paused_at=now), JobState.PAUSED, now, reason)
 
 
 def _unowned(job: Job) -> Job:

@@ -47,6 +47,12 @@ class Settings(BaseSettings):
     """How often an idle worker looks for jobs whose ring was lost."""
     reconcile_seconds: Seconds = 1.0
     """How often each API process looks for expired leases, unheard rings, deadlines and garbage."""
+    checkpoint_seconds: Seconds = 300.0
+    """How much work may be lost: in an epoch longer than this, a checkpoint is also written in mid-epoch."""
+    stall_seconds: Seconds = 600.0
+    """How long a trainer may give no sign of life before its stack is dumped and it is killed; at least 20 times its median step."""
+    garbage_seconds: Seconds = 3600.0
+    """How old bytes in the artifact store must be before those that no row names are removed; longer than any upload takes."""
     trainer_stop_seconds: Seconds = 20.0
     """How long a trainer may take to reach a step boundary and write its checkpoint before it is killed."""
 

@@ -383,6 +383,8 @@ class Result(View):
     """Rows a second of training."""
     resumed_at_steps: list[int]
     """Steps at which the job was taken up again; empty if it ran through."""
+    bitwise: bool | None = None
+    """Whether the weights are, to the bit, those of a run without interruption; null in results of earlier versions."""
     best: Best | None = None
     """Its best checkpoint."""
     best_checkpoint_id: str | None = None

@@ -4,6 +4,7 @@ import queue
 import shutil
 import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor, wait
 from enum import StrEnum
 from time import monotonic, sleep
 from typing import TypeVar
@@ -31,12 +32,13 @@ from contract.store.leases import Lease
 from worker import orders, storage
 from worker.process import Died, Trainer
 from worker.telling import News
+from worker.watchdog import Watchdog
 
 T = TypeVar("T")
 log = structlog.get_logger(__name__)
 
-RETRY_SECONDS = 30.0
-"""How long a job rests after a failure that lies in its surroundings: a full disk, an artifact store that is down."""
+REST_SECONDS = 15.0
+"""How long a job rests after a first failure that lies in its surroundings: a full disk, an artifact store that is down."""
 DRAINING_SECONDS = 10.0
 """How long a worker that shuts down waits for a database that is away."""
 
@@ -54,6 +56,8 @@ class Stopping(StrEnum):
     """The lease is lost: what the trainer does is nobody's business any more."""
     UNSTORED = "unstored"
     """A checkpoint could not be stored."""
+    STALLED = "stalled"
+    """It gives no sign of life: it was not told but killed."""
 
 
 class Attempt:
@@ -73,6 +77,7 @@ class Attempt:
         self._renewed_at = self._began_at = monotonic()
         self._start_seconds = 0.0
         self._unstored = ""
+        self._watchdog = Watchdog(settings.stall_seconds)
 
     def run(self) -> None:
         """Train until something ends the attempt, and commit that end. Raises nothing: what goes wrong is written down."""
@@ -104,24 +109,36 @@ class Attempt:
         for left in self._scratch.parent.glob(f"{self.job.id}-*"):
             shutil.rmtree(left, ignore_errors=True)
         self._scratch.mkdir(parents=True)
-        kept = self._steadily(lambda: checkpoints.listed(self._store, self.job))
-        folder, broken = storage.fetch_newest(self._artifacts, self.job, kept, self._scratch)
+        kept = self._steadily(lambda: checkpoints.to_resume(self._store, self.job))
+        folder, broken = self._meanwhile(lambda: storage.fetch_newest(self._artifacts, self.job, kept, self._scratch))
         for sentence in broken:
             self._news.warn(sentence)
         spec = JobSpec.model_validate(self.job.spec)
         checkpoint = str(folder) if folder else None
-        self.trainer.tell(orders.Train(job_id=self.job.id, spec=spec, scratch=str(self._scratch), checkpoint=checkpoint))
+        self.trainer.tell(
+            orders.Train(
+                job_id=self.job.id,
+                spec=spec,
+                scratch=str(self._scratch),
+                checkpoint=checkpoint,
+                checkpoint_seconds=self._settings.checkpoint_seconds,
+            )
+        )
 
     def _drive(self) -> events.Event | Died:
         """Listen to the trainer and renew the lease until the trainer has said its last word on the job."""
+        self._watchdog.forgive()
         next_renewal = monotonic()
         while True:
             try:
                 event = self.trainer.heard.get(timeout=max(0.0, next_renewal - monotonic()))
             except queue.Empty:
+                self._watch()
                 self._renew()
                 next_renewal = monotonic() + self._settings.renew_seconds
                 continue
+            if not isinstance(event, Died):
+                self._watchdog.hear(event)
             match event:
                 case events.Stopped() if self._stopping is None:
                     log.warning("the trainer answered a stop that this attempt did not ask for", job=self.job.id)
@@ -135,6 +152,18 @@ class Attempt:
                 case _:
                     self._news.add(event)
 
+    def _watch(self) -> None:
+        """End a trainer that hangs, once its stack is in the log: `Died` is heard next."""
+        if self._stopping is None and self._watchdog.is_due:
+            self._stopping = Stopping.STALLED
+            stack = self.trainer.dump()
+            self.trainer.kill()
+            log.error("trainer hangs", job=self.job.id, seconds=self._watchdog.limit_seconds, stack=stack)
+            self._news.warn(self._hung(), {"stack": stack.splitlines()})
+
+    def _hung(self) -> str:
+        return f"the trainer gave no sign of life for {self._watchdog.limit_seconds:g} s and was killed"
+
     def _renew(self) -> None:
         if monotonic() > self._stop_by:
             self.trainer.kill()
@@ -142,8 +171,7 @@ class Attempt:
         if self._stopping is Stopping.DISOWNED:
             return
         try:
-            news = self._news
-            self.job = leases.renew(self._store, self.lease, self._settings.lease_seconds, news.report, news.notes, news.samples)
+            self._tell()
         except StoreUnavailableError as error:
             log.warning("no renewal", job=self.job.id, cause=str(error))
             if monotonic() - self._renewed_at > self._settings.lease_seconds:
@@ -151,9 +179,16 @@ class Attempt:
         except (LostLeaseError, NotFoundError):
             self._stop(Stopping.DISOWNED, save=False)
         else:
-            self._renewed_at = monotonic()
-            news.told()
             self._hear()
+
+    def _tell(self) -> None:
+        """Prolong the lease and have one batch of news written down."""
+        batch = self._news.batch()
+        self.job = leases.renew(
+            self._store, self.lease, self._settings.lease_seconds, batch.report, batch.notes, batch.samples, batch.number
+        )
+        self._renewed_at = monotonic()
+        self._news.told()
 
     def _hear(self) -> None:
         """Act on what the renewal brought back."""
@@ -177,7 +212,7 @@ class Attempt:
         """Store a checkpoint's bytes, then point the job at them. One that cannot be stored ends the attempt, not the job."""
         self._renew()  # what came before the checkpoint is told before it
         try:
-            draft = storage.upload(self._artifacts, self.lease, self._scratch, written)
+            draft = self._meanwhile(lambda: storage.upload(self._artifacts, self.lease, self._scratch, written))
             self.job = self._steadily(lambda: checkpoints.record(self._store, self.lease, draft), self._settings.lease_seconds)
         except (LostLeaseError, NotFoundError):
             self._stop(Stopping.DISOWNED, save=False)
@@ -187,26 +222,26 @@ class Attempt:
             self._stop(Stopping.UNSTORED, save=False)
         else:
             self._unstored = ""
+        self._watchdog.forgive()
 
     def _conclude(self, last: events.Event | Died) -> None:
         """Commit how the attempt ended."""
         if self._stopping is Stopping.DISOWNED:
             raise LostLeaseError(f"job {self.job.id} went to another attempt")
-        if self._news.notes or self._news.samples:
-            self.job = leases.renew(
-                self._store, self.lease, self._settings.lease_seconds, self._news.report, self._news.notes, self._news.samples
-            )
-            self._news.told()
+        while not self._news.is_all_told:
+            self._tell()
         match last:
             case events.Finished() if not self._unstored:
                 self._succeed(last.result)
             case events.Failed() if last.code in RETRYABLE:
-                leases.release(self._store, self.lease, f"{last.message}; {last.hint}", RETRY_SECONDS)
+                leases.release(self._store, self.lease, f"{last.message}; {last.hint}", REST_SECONDS)
             case events.Failed():
                 leases.fail(self._store, self.lease, Failure(last.code, last.message, last.hint))
             case Died() if self._stopping is None and not self._draining.is_set():
                 log.error("trainer died", job=self.job.id, cause=last.cause, tail=last.tail)
                 leases.crash(self._store, self.lease, last.cause)
+            case Died() if self._stopping is Stopping.STALLED:
+                leases.crash(self._store, self.lease, self._hung(), FailureCode.STALLED)
             case _:
                 self._give_up()
 
@@ -222,7 +257,7 @@ class Attempt:
             case Stopping.OVERTIME:
                 leases.fail(self._store, self.lease, lifecycle.runtime_exceeded(self.job))
             case Stopping.UNSTORED:
-                leases.release(self._store, self.lease, self._unstored, RETRY_SECONDS)
+                leases.release(self._store, self.lease, self._unstored, REST_SECONDS)
             case Stopping.DRAINING | None:
                 leases.release(self._store, self.lease, "its worker is shutting down")
             case _:
@@ -241,6 +276,14 @@ class Attempt:
             "last_checkpoint_id": self.job.checkpoint_id,
             **lineage,
         }
+
+    def _meanwhile(self, deed: Callable[[], T]) -> T:
+        """Do a deed that may take long, as to carry bytes, and renew the lease meanwhile."""
+        with ThreadPoolExecutor(1, "carrier") as carrier:
+            done = carrier.submit(deed)
+            while not wait([done], timeout=self._settings.renew_seconds).done:
+                self._renew()
+            return done.result()
 
     def _steadily(self, deed: Callable[[], T], for_seconds: float = float("inf")) -> T:
         """Do the deed, again and again while the database is away: its guards make repeating harmless.

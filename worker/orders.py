@@ -21,6 +21,10 @@ class Train(_Order):
     """An empty folder for this attempt's checkpoints."""
     checkpoint: str | None = None
     """The folder of a whole checkpoint to resume from."""
+    checkpoint_seconds: float = 300.0
+    """In an epoch longer than this, an interim checkpoint is written each time so long has passed."""
+    begun_with_epochs: int | None = None
+    """`epochs` of the job that wrote the checkpoint, where this one extends it."""
 
 
 class Stop(_Order):

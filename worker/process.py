@@ -9,6 +9,7 @@ import sys
 import threading
 from collections import deque
 from dataclasses import dataclass
+from time import monotonic, sleep
 from typing import IO, Final
 
 from pydantic import ValidationError
@@ -19,7 +20,11 @@ from worker import orders
 
 # The trainer gets no address and no password: it reads data, trains, and writes files.
 _WITHHELD: Final = ("RIDGELINE_DATABASE_URL", "RIDGELINE_REDIS_URL")
-_TAIL_LINES = 40
+_TAIL_LINES = 100
+_DUMP_SECONDS = 1.0
+
+DUMP_SIGNAL: Final = signal.SIGUSR1
+"""Has the trainer write the stack of every thread to its log; see `worker.training.lifeline`."""
 
 TRAINER: Final = (sys.executable, "-m", "worker.training")
 
@@ -72,6 +77,16 @@ class Trainer:
             _stream(self._process.stdin).flush()
         except (BrokenPipeError, ValueError):
             return
+
+    def dump(self) -> str:
+        """Where each of the trainer's threads is at, as its fault handler writes it to its log; empty if it does not say."""
+        self._tail.clear()
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(self._process.pid, DUMP_SIGNAL)
+        deadline = monotonic() + _DUMP_SECONDS
+        while monotonic() < deadline and self.is_alive:
+            sleep(0.1)
+        return "\n".join(self._tail)
 
     def kill(self) -> None:
         """End the trainer and all it started, now, and wait until it is gone."""

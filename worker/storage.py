@@ -23,7 +23,7 @@ def upload(artifacts: Artifacts, lease: Lease, scratch: Path, written: Checkpoin
     for file in written.files:
         artifacts.put(f"{prefix}/{file.name}", folder / file.name, file.sha256)
     shutil.rmtree(folder, ignore_errors=True)
-    return Draft(written.epoch, written.step, dict(written.metrics), written.is_end, prefix, written.files)
+    return Draft(written.epoch, written.step, dict(written.metrics), written.interim, prefix, written.files)
 
 
 def fetch_newest(artifacts: Artifacts, job: Job, kept: Sequence[Checkpoint], scratch: Path) -> tuple[Path | None, list[str]]:

@@ -38,6 +38,9 @@ class Supervisor:
         self._trainer = Trainer(settings, trainer_command)
         self._device = ""
         self._torch = ""
+        self._machine_class: str | None = None
+        self._is_unsure = False
+        """Whether a claim of ours may have succeeded without our hearing of it."""
         self._job_id: str | None = None
         self._at_work = threading.Lock()
         self._draining = threading.Event()
@@ -97,7 +100,14 @@ class Supervisor:
 
     def _claim(self, job_id: str | None) -> Job | None:
         device = "cuda" if self._device.startswith("cuda") else "cpu"
-        return leases.claim(self.store, self.id, device, self.settings.lease_seconds, job_id)
+        try:
+            if self._is_unsure and (held := leases.claimed(self.store, self.id, self.settings.lease_seconds)):
+                return held
+            self._is_unsure = False
+            return leases.claim(self.store, self.id, device, self.settings.lease_seconds, job_id, self._machine_class)
+        except StoreUnavailableError:
+            self._is_unsure = True
+            raise
 
     def _be_ready(self) -> bool:
         """See that a warm trainer is there, starting a new one in place of one that died. False when none comes up."""
@@ -113,7 +123,7 @@ class Supervisor:
                 continue
             match said:
                 case TrainerReady() as ready:
-                    self._device, self._torch = ready.device, ready.torch
+                    self._device, self._torch, self._machine_class = ready.device, ready.torch, ready.machine_class()
                     log.info("trainer ready", pid=self._trainer.pid, device=ready.device)
                     return True
                 case Died() as died:

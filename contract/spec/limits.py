@@ -1,6 +1,6 @@
 """What ends a job and what is kept of it: early stopping, checkpoint policy, limits."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
@@ -38,6 +38,9 @@ class Checkpoints(Spec):
     """What makes a checkpoint the best one."""
     mode: Mode = Field(default_factory=improves)
     """`min` or `max`; by default what the metric's name says: accuracies rise, losses fall."""
+    resume: Literal["bitwise", "anywhere"] = "bitwise"
+    """Where an interrupted job may go on: `bitwise` only on a worker with the torch version, device and CPU instructions it began
+    with, for which it waits; `anywhere` on any, and the result then says `bitwise: false`."""
 
 
 class Limits(Spec):

@@ -44,7 +44,7 @@ class Draft:
     epoch: int
     step: int
     metrics: Json
-    is_end: bool
+    interim: bool
     prefix: str
     files: Sequence[File]
 
@@ -52,14 +52,17 @@ class Draft:
 def record(store: Store, lease: Lease, draft: Draft) -> Job:
     """Point the job at its new checkpoint and let go of those the policy does not keep, in one transaction.
 
-    Raises LostLeaseError when the job belongs to another attempt; the bytes are then garbage.
+    Harmless to repeat when an answer was lost. Raises LostLeaseError when the job belongs to another attempt; the bytes are then
+    garbage.
     """
     with store.write() as connection:
         now = store.now(connection)
         before = rows.lock(connection, lease.job_id)
+        if _is_recorded(connection, before.id, draft.prefix):
+            return before
         checkpoint_id = ids.checkpoint()
         policy = before.spec["checkpoints"]
-        score = None if draft.is_end else _score(draft.metrics, policy)
+        score = None if draft.interim else _score(draft.metrics, policy)
         best = _best(connection, before, checkpoint_id, draft, score, policy)
         after = lifecycle.checkpoint(before, lease.fence, now, checkpoint_id, best)
         size = sum(file.size_bytes for file in draft.files)
@@ -82,6 +85,17 @@ def record(store: Store, lease: Lease, draft: Draft) -> Job:
 def listed(store: Store, job: Job) -> list[Checkpoint]:
     """The job's checkpoints that are kept, newest first."""
     query = select(checkpoints).where(checkpoints.c.job_id == job.id, checkpoints.c.deleted_at.is_(None)).order_by(checkpoints.c.seq.desc())
+    with store.read() as connection:
+        return [_from_row(row) for row in connection.execute(query).mappings()]
+
+
+def to_resume(store: Store, job: Job) -> list[Checkpoint]:
+    """What the job may go on from, newest first: its own checkpoints, or before it has one that of its parent, if it continues one."""
+    if kept := listed(store, job):
+        return kept
+    if job.start_checkpoint_id is None:
+        return []
+    query = select(checkpoints).where(checkpoints.c.id == job.start_checkpoint_id)
     with store.read() as connection:
         return [_from_row(row) for row in connection.execute(query).mappings()]
 
@@ -114,6 +128,11 @@ def purged(store: Store, checkpoint_id: str) -> None:
     """Note that a checkpoint's bytes are gone."""
     with store.write() as connection:
         connection.execute(update(checkpoints).where(checkpoints.c.id == checkpoint_id).values(purged_at=store.now(connection)))
+
+
+def _is_recorded(connection: Connection, job_id: str, prefix: str) -> bool:
+    row = select(checkpoints.c.id).where(checkpoints.c.job_id == job_id, checkpoints.c.prefix == prefix)
+    return connection.execute(row).scalar_one_or_none() is not None
 
 
 def _score(metrics: Json, policy: Json) -> float | None:

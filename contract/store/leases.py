@@ -3,11 +3,11 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, insert, select
+from sqlalchemy import Connection, insert, or_, select
 
 from contract import lifecycle, numbers
-from contract.events import StopReason
-from contract.job import Job, JobState, Json
+from contract.events import FailureCode, StopReason
+from contract.job import HELD, Job, JobState, Json
 from contract.lifecycle import Actor, Failure, Report
 from contract.store import metrics, rows
 from contract.store.engine import Store
@@ -23,8 +23,11 @@ class Lease:
     fence: int
 
 
-def claim(store: Store, owner: str, device: str, lease_seconds: float, job_id: str | None = None) -> Job | None:
-    """Take the named job, or the first in the queue that `device` may train; None when there is none to be had."""
+def claim(store: Store, owner: str, device: str, lease_seconds: float, job_id: str | None = None, on: str | None = None) -> Job | None:
+    """Take the named job, or the first in the queue that `device` may train; None when there is none to be had.
+
+    `on` is the worker's class of machine: a job that must go on to the bit is left to workers of the class that it began on.
+    """
     with store.write() as connection:
         now = store.now(connection)
         query = select(jobs).where(
@@ -33,6 +36,8 @@ def claim(store: Store, owner: str, device: str, lease_seconds: float, job_id: s
             jobs.c.cancel_requested_at.is_(None),
             jobs.c.device.in_(["auto", device]),
         )
+        if on is not None:
+            query = query.where(or_(jobs.c.resumes_on.is_(None), jobs.c.resumes_on == on))
         if job_id is not None:
             query = query.where(jobs.c.id == job_id)
         query = query.order_by(jobs.c.priority.desc(), jobs.c.id).limit(1).with_for_update(skip_locked=True)
@@ -40,8 +45,21 @@ def claim(store: Store, owner: str, device: str, lease_seconds: float, job_id: s
         if row is None:
             return None
         before = rows.from_row(row)
-        after = lifecycle.claim(before, owner, now, lease_seconds)
+        after = lifecycle.claim(before, owner, now, lease_seconds, on)
         return rows.save(connection, before, after, Actor.WORKER, now) if after else None
+
+
+def claimed(store: Store, owner: str, lease_seconds: float) -> Job | None:
+    """The job that `owner` holds without knowing it, since the answer to its claim was lost; its lease is prolonged."""
+    with store.write() as connection:
+        held = [state.value for state in HELD]
+        row = connection.execute(select(jobs).where(jobs.c.owner == owner, jobs.c.state.in_(held)).limit(1)).mappings().one_or_none()
+        if row is None:
+            return None
+        now, before = store.now(connection), rows.lock(connection, row["id"])
+        if before.owner != owner:
+            return None
+        return rows.save(connection, before, lifecycle.renew(before, before.fence, now, lease_seconds, Report()), Actor.WORKER, now)
 
 
 def renew(
@@ -51,17 +69,20 @@ def renew(
     report: Report = Report(),  # noqa: B008  a frozen value
     notes: Sequence[Note] = (),
     samples: Sequence[metrics.Sample] = (),
+    batch: int | None = None,
 ) -> Job:
     """Prolong the lease, write down the news, and hear what was asked of the job meanwhile: its state says so.
 
+    News numbered by `batch`, from 1 within a lease, can be sent again when an answer was lost, and is written once.
     Raises LostLeaseError when the job belongs to another attempt.
     """
     with store.write() as connection:
         now = store.now(connection)
         before = rows.lock(connection, lease.job_id)
-        after = rows.save(
-            connection, before, lifecycle.renew(before, lease.fence, now, lease_seconds, report), Actor.WORKER, now, tuple(notes)
-        )
+        renewed = lifecycle.renew(before, lease.fence, now, lease_seconds, report, batch)
+        if lifecycle.is_told(before, batch):
+            return rows.save(connection, before, renewed, Actor.WORKER, now)
+        after = rows.save(connection, before, renewed, Actor.WORKER, now, tuple(notes))
         metrics.record(connection, lease.job_id, now, samples)
         return after
 
@@ -91,14 +112,14 @@ def finish_cancel(store: Store, lease: Lease) -> Job:
     return _owned(store, lease, lambda job, now: lifecycle.finish_cancel(job, lease.fence, now))
 
 
-def release(store: Store, lease: Lease, reason: str, delay_seconds: float = 0.0) -> Job:
-    """Give the job back to the queue, by no fault of its own, not to be claimed for `delay_seconds`."""
-    return _owned(store, lease, lambda job, now: lifecycle.release(job, lease.fence, now, reason, delay_seconds))
+def release(store: Store, lease: Lease, reason: str, rest_seconds: float = 0.0) -> Job:
+    """Give the job back to the queue, by no fault of its own; see `lifecycle.release` for how long it then rests."""
+    return _owned(store, lease, lambda job, now: lifecycle.release(job, lease.fence, now, reason, rest_seconds))
 
 
-def crash(store: Store, lease: Lease, reason: str) -> Job:
-    """Give the job back because its trainer died; it fails if that happens too often."""
-    return _owned(store, lease, lambda job, now: lifecycle.crash(job, lease.fence, now, reason))
+def crash(store: Store, lease: Lease, reason: str, code: FailureCode = FailureCode.CRASH_LOOP) -> Job:
+    """Give the job back because its trainer died; it fails, with `code`, if that happens too often."""
+    return _owned(store, lease, lambda job, now: lifecycle.crash(job, lease.fence, now, reason, code))
 
 
 def _owned(store: Store, lease: Lease, deed: Callable[[Job, float], Job]) -> Job:

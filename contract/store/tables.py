@@ -68,8 +68,11 @@ jobs = Table(
     Column("crash_count", Integer, nullable=False),
     Column("crash_count_since_progress", Integer, nullable=False),
     Column("release_count", Integer, nullable=False),
+    Column("releases_since_progress", Integer, nullable=False, server_default="0"),
     Column("next_ring_at", Double, nullable=False),
     Column("ring_seq", BigInteger, nullable=False),
+    Column("paused_at", Double),
+    Column("told", BigInteger, nullable=False, server_default="0"),
     Column("cancel_requested_at", Double),
     Column("cancel_deadline", Double),
     Column("epoch", Integer, nullable=False),
@@ -85,8 +88,10 @@ jobs = Table(
     Column("checkpoint_seq", BigInteger, nullable=False),
     Column("best_checkpoint_id", String(40)),
     Column("best", Document),
+    Column("resumes_on", Text),
     Column("parent_job_id", String(40)),
     Column("parent_relation", String(16)),
+    Column("start_checkpoint_id", String(40)),
     Column("event_seq", BigInteger, nullable=False),
     UniqueConstraint("tenant", "idempotency_key"),
     CheckConstraint(f"state IN ({_listed(JobState)})", name="state_known"),
@@ -140,6 +145,8 @@ checkpoints = Table(
     Column("deleted_at", Double),
     Column("purged_at", Double),
     UniqueConstraint("job_id", "seq"),
+    # A checkpoint recorded again after a lost answer must not get a second row: the end of the one would take the other's bytes.
+    Index("uq_checkpoints_job_id_prefix", "job_id", "prefix", unique=True),
     Index(None, "deleted_at", "purged_at"),
 )
 

@@ -45,6 +45,7 @@ RESULT = {
     "timings": {"train": 1.5},
     "samples_per_second": 60.0,
     "resumed_at_steps": [],
+    "bitwise": True,
 }
 
 

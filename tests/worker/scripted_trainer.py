@@ -38,14 +38,14 @@ def listen() -> None:
     os._exit(0)
 
 
-def checkpoint(order: orders.Train, word: int, epoch: int, *, is_end: bool = False) -> None:
-    folder = Path(order.scratch) / f"step-{word}{'-end' if is_end else ''}"
+def checkpoint(order: orders.Train, word: int, epoch: int, *, interim: bool = False) -> None:
+    folder = Path(order.scratch) / f"step-{word}{'-end' if interim else ''}"
     folder.mkdir()
     body = json.dumps({"word": word, "epoch": epoch}).encode()
     (folder / "state.json").write_bytes(body)
     file = events.File(name="state.json", size_bytes=len(body), sha256=hashlib.sha256(body).hexdigest())
     metrics = {"val.loss": 1.0 / (epoch + 1)}
-    say(events.CheckpointWritten(folder=folder.name, epoch=epoch, step=word, files=(file,), metrics=metrics, is_end=is_end))
+    say(events.CheckpointWritten(folder=folder.name, epoch=epoch, step=word, files=(file,), metrics=metrics, interim=interim))
 
 
 DATA = events.Data(name="fake", source="generated", sha256="0" * 64, train_rows=8, validation_rows=1, test_rows=2)
@@ -71,6 +71,7 @@ def result(epoch: int, word: int, resumed: tuple[int, ...]) -> events.Result:
         timings={},
         samples_per_second=1.0,
         resumed_at_steps=resumed,
+        bitwise=True,
     )
 
 
@@ -103,7 +104,7 @@ def train(order: orders.Train) -> None:
                 sys.stdout.flush()
             case "wait":
                 stop.wait()
-                checkpoint(order, word - 1, epoch, is_end=True)
+                checkpoint(order, word - 1, epoch, interim=True)
                 say(events.Stopped(step=word))
                 return
             case "deaf":
@@ -112,7 +113,7 @@ def train(order: orders.Train) -> None:
 
 
 threading.Thread(target=listen, daemon=True).start()
-say(events.TrainerReady(device="cpu", torch="none"))
+say(events.TrainerReady(device="cpu", torch="none", cpu_capability="none"))
 while True:
     arrived.wait()
     arrived.clear()

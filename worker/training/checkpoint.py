@@ -52,12 +52,12 @@ class Saved:
     trainer: dict[str, Tensor]
 
 
-def write(run: Run, *, is_end: bool = False) -> events.CheckpointWritten:
+def write(run: Run, *, interim: bool = False) -> events.CheckpointWritten:
     """Writes the run as it stands into a new folder of its scratch. Raises OSError, for instance when the disk is full."""
-    name = f"step-{run.step:08d}-end" if is_end else f"step-{run.step:08d}"
+    name = f"step-{run.step:08d}-end" if interim else f"step-{run.step:08d}"
     with run.watch.measure("checkpoint"):
         finite.read(run)
-        if not is_end:
+        if not interim:
             run.standing.checkpoint_due = False
         files = save(run, run.scratch / name)
     return events.CheckpointWritten(
@@ -66,7 +66,7 @@ def write(run: Run, *, is_end: bool = False) -> events.CheckpointWritten:
         step=run.step,
         files=files,
         metrics=run.standing.metrics,
-        is_end=is_end,
+        interim=interim,
     )
 
 
@@ -113,6 +113,7 @@ def restore(run: Run, saved: Saved) -> None:
     except (KeyError, RuntimeError) as error:
         raise ArtifactCorruptError(f"the checkpoint's tensors are not those of this network ({error})", _HINT) from error
     if told.machine != run.machine:
+        run.standing.bitwise = False
         run.warnings.append(
             f"resumed on {run.machine.fingerprint()} what was begun on {told.machine.fingerprint()}; "
             "the result will not be equal to the bit to that of an uninterrupted run"

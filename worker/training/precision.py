@@ -51,9 +51,14 @@ def machine(chosen: Chosen, device: torch.device) -> events.Machine:
         device=describe(device),
         precision=chosen,
         threads=torch.get_num_threads(),
-        cpu_capability=torch.backends.cpu.get_cpu_capability(),
+        cpu_capability=cpu_capability(),
         torch=torch.__version__,
     )
+
+
+def cpu_capability() -> str:
+    """The widest instructions that torch uses, as `AVX2`."""
+    return str(torch.backends.cpu.get_cpu_capability())
 
 
 def describe(device: torch.device) -> str:

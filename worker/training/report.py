@@ -60,4 +60,5 @@ def result(run: Run, test: Evaluation) -> events.Result:
         timings=dict(run.watch.seconds),
         samples_per_second=run.watch.rows / run.watch.seconds["train"] if run.watch.rows else 0.0,
         resumed_at_steps=standing.resumed_at_steps,
+        bitwise=standing.bitwise,
     )

@@ -29,7 +29,11 @@ from worker.training.said import Tick
 def serve(voice: wire.Voice, inbox: wire.Inbox) -> None:
     """Takes orders for as long as the process lives."""
     _prepare()
-    voice.say(events.TrainerReady(device=precision.describe(precision.device("auto")), torch=torch.__version__))
+    voice.say(
+        events.TrainerReady(
+            device=precision.describe(precision.device("auto")), torch=torch.__version__, cpu_capability=precision.cpu_capability()
+        )
+    )
     trainer = Trainer(voice, inbox)
     while True:
         trainer.follow()
@@ -83,7 +87,7 @@ class Trainer:
                 return
             if stop := self._stop(order.job_id):
                 if stop.save:
-                    self._voice.say(checkpoint.write(run, is_end=True))
+                    self._voice.say(checkpoint.write(run, interim=True))
                 self._voice.say(events.Stopped(step=run.step))
                 return
 

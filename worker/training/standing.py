@@ -36,6 +36,8 @@ class Standing(BaseModel):
     plateau: schedules.Watched = schedules.Watched()
     """What a `plateau` schedule has seen."""
     resumed_at_steps: tuple[int, ...] = ()
+    bitwise: bool = True
+    """Whether every resume went on to the bit."""
 
     def close_epoch(self, metrics: events.Metrics, spec: JobSpec) -> None:
         """Takes in a validated epoch: counts it, and decides what it means for the best epoch, for stopping and for checkpoints."""

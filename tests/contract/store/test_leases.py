@@ -36,8 +36,8 @@ def lapse(store: Store, job_id: str) -> None:
         connection.execute(update(tables.jobs).where(tables.jobs.c.id == job_id).values(lease_until=1.0))
 
 
-def draft(epoch: int, value: float, *, is_end: bool = False) -> checkpoints.Draft:
-    return checkpoints.Draft(epoch, epoch * 10, {"val.loss": value}, is_end, f"job/{epoch}", [FILE])
+def draft(epoch: int, value: float, *, interim: bool = False) -> checkpoints.Draft:
+    return checkpoints.Draft(epoch, epoch * 10, {"val.loss": value}, interim, f"job/{epoch}", [FILE])
 
 
 def test_a_submitted_job_waits_in_the_queue_with_one_event(store: Store) -> None:
@@ -241,7 +241,7 @@ def test_the_last_two_and_the_best_checkpoint_are_kept(store: Store) -> None:
 def test_a_checkpoint_in_mid_epoch_is_last_but_never_best(store: Store) -> None:
     job, lease = running(store)
     checkpoints.record(store, lease, draft(1, 0.5))
-    job = checkpoints.record(store, lease, draft(2, 0.1, is_end=True))
+    job = checkpoints.record(store, lease, draft(2, 0.1, interim=True))
     assert checkpoints.get(store, job, "best").epoch == 1
     assert checkpoints.get(store, job, "last").epoch == 2
 

@@ -162,7 +162,7 @@ def test_an_interrupted_augmented_job_ends_as_the_uninterrupted_one_to_the_bit(t
 
     first = jobs.run(tmp_path / "first", **fields)
     jobs.to_step(first, stop)
-    source = tmp_path / "first" / checkpoint.write(first, is_end=True).folder
+    source = tmp_path / "first" / checkpoint.write(first, interim=True).folder
     second = jobs.run(tmp_path / "second", source, **fields)
     rest = [jobs.lasting(event) for event in jobs.said(second)]
 

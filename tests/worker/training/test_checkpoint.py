@@ -32,12 +32,12 @@ def test_a_checkpoint_lists_each_of_its_files_with_size_and_hash_the_manifest_la
     run = jobs.run(tmp_path)
     jobs.to_step(run, 2)
 
-    event = checkpoint.write(run, is_end=True)
+    event = checkpoint.write(run, interim=True)
 
     assert sorted(os.listdir(tmp_path / event.folder)) == FILES
     assert sorted(file.name for file in event.files) == FILES
     assert event.files[-1].name == "manifest.json"
-    assert (event.step, event.epoch, event.metrics, event.is_end) == (2, 0, {}, True)
+    assert (event.step, event.epoch, event.metrics, event.interim) == (2, 0, {}, True)
     for file in event.files:
         content = (tmp_path / event.folder / file.name).read_bytes()
         assert file == events.File(name=file.name, size_bytes=len(content), sha256=checkpoint.sha256(content).hexdigest())

@@ -54,7 +54,7 @@ def test_a_checkpoint_asked_for_after_a_bad_step_is_not_written(tmp_path: Path) 
     jobs.to_step(run, 2)
 
     with pytest.raises(DivergedError, match="at step 2"):
-        checkpoint.write(run, is_end=True)
+        checkpoint.write(run, interim=True)
 
     assert list(tmp_path.iterdir()) == []
 

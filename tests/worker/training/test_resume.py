@@ -52,7 +52,7 @@ def _interrupted(tmp_path: Path, fields: dict[str, Any], stops: list[int]) -> tu
             if not isinstance(event, Tick) and (epoch := jobs.lasting(event)):
                 told.append(epoch)
             if run.step == stop and not isinstance(event, events.Started):
-                source = tmp_path / f"attempt{number}" / checkpoint.write(run, is_end=True).folder
+                source = tmp_path / f"attempt{number}" / checkpoint.write(run, interim=True).folder
                 break
     return jobs.bits(run), told, run
 
@@ -100,7 +100,7 @@ def test_a_job_stopped_just_after_polish_began_resumes_with_the_same_support(tmp
     going = fit(run)
     while run.standing.polished_from is None:
         next(going)
-    source = tmp_path / "first" / checkpoint.write(run, is_end=True).folder
+    source = tmp_path / "first" / checkpoint.write(run, interim=True).folder
     saved = checkpoint.read(source)
     kept = [name for name in saved.trainer if name.startswith("polish.")]
 
@@ -120,7 +120,7 @@ def test_a_job_saved_amid_a_full_batch_gradient_loses_only_that_gradient(tmp_pat
     going = jobs.to_step(run, 1)
     while not run.held_buffers:
         next(going)
-    source = tmp_path / "first" / checkpoint.write(run, is_end=True).folder
+    source = tmp_path / "first" / checkpoint.write(run, interim=True).folder
 
     resumed = jobs.run(tmp_path / "second", source, **fields)
     told = [jobs.lasting(event) for event in jobs.said(resumed)]
@@ -134,7 +134,7 @@ def test_a_job_stopped_between_its_best_epoch_and_the_checkpoint_of_it_still_wri
     going = fit(run)
     while not isinstance(next(going), events.EpochDone):
         pass
-    source = tmp_path / "first" / checkpoint.write(run, is_end=True).folder
+    source = tmp_path / "first" / checkpoint.write(run, interim=True).folder
 
     resumed = jobs.said(jobs.run(tmp_path / "second", source, checkpoints={"every_epochs": 100}))
 
@@ -260,7 +260,7 @@ def test_everything_in_a_checkpoint_is_needed(tmp_path: Path, forget: Any) -> No
     assert whole.standing.best_epoch == 1
     run = jobs.run(tmp_path / "first", **fields)
     jobs.to_step(run, 5)
-    source = tmp_path / "first" / checkpoint.write(run, is_end=True).folder
+    source = tmp_path / "first" / checkpoint.write(run, interim=True).folder
 
     resumed = jobs.run(tmp_path / "second", source, **fields)
     forget(resumed)
@@ -278,7 +278,7 @@ def test_everything_in_a_checkpoint_of_a_polished_job_is_needed(tmp_path: Path, 
     expected = jobs.result(whole)
     run = jobs.run(tmp_path / "first", **fields)
     jobs.to_step(run, 11)
-    source = tmp_path / "first" / checkpoint.write(run, is_end=True).folder
+    source = tmp_path / "first" / checkpoint.write(run, interim=True).folder
 
     resumed = jobs.run(tmp_path / "second", source, **fields)
     forget(resumed)

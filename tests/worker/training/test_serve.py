@@ -96,7 +96,7 @@ def test_a_stopped_job_writes_its_checkpoint_and_goes_on_from_there_later(traine
     trainer.tell(orders.Stop(job_id="a"))
     written, stopped = trainer.hear_out()[-2:]
     assert isinstance(written, events.CheckpointWritten)
-    assert written.is_end
+    assert written.interim
     assert stopped == events.Stopped(step=written.step)
 
     trainer.tell(_train(tmp_path / "second", "a", tmp_path / "first" / written.folder, **ENDLESS))
@@ -106,7 +106,7 @@ def test_a_stopped_job_writes_its_checkpoint_and_goes_on_from_there_later(traine
 
     assert isinstance(started, events.Started)
     assert started.step == written.step
-    assert not any(isinstance(event, events.CheckpointWritten) and event.is_end for event in again)
+    assert not any(isinstance(event, events.CheckpointWritten) and event.interim for event in again)
 
 
 def test_a_stop_that_comes_before_the_first_step_is_heard(trainer: Process, tmp_path: Path) -> None:

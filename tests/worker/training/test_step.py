@@ -44,7 +44,7 @@ def _interrupted(tmp_path: Path, fields: dict[str, Any], stops: list[int]) -> Ru
         run = jobs.run(tmp_path / f"attempt{number}", source, **fields)
         for event in fit(run):
             if run.step == stop and not isinstance(event, events.Started):
-                source = tmp_path / f"attempt{number}" / checkpoint.write(run, is_end=True).folder
+                source = tmp_path / f"attempt{number}" / checkpoint.write(run, interim=True).folder
                 break
     return run
 
