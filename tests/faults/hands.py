@@ -17,7 +17,7 @@ from tests.faults.invariants import Lease, Violation
 from tests.faults.model import FRESH, LEASE_SECONDS, Tables, Weights, told_it_lost, trained
 
 RENEW_SECONDS = LEASE_SECONDS / 4
-RETRY_SECONDS = 30.0
+REST_SECONDS = 15.0
 DIVERGED = Failure(FailureCode.DIVERGED, "loss became nan at the step it always does", "try a lower lr")
 
 
@@ -45,7 +45,9 @@ class Plan:
     every: int
     """Steps from one checkpoint to the next."""
     dies_at: int | None = None
-    """The trainer always dies before this step."""
+    """The trainer always dies before this step …"""
+    dies_as: FailureCode = FailureCode.CRASH_LOOP
+    """… by itself, or as one that hangs and is killed."""
     diverges_at: int | None = None
 
     def digest(self) -> Weights:
@@ -71,6 +73,11 @@ class Attempt:
     """Steps in the last checkpoint of this attempt's line; -1 before the first."""
     stopping: bool = False
     naming_since: float = 0.0
+    told: int = 0
+    """Batches of news that were answered."""
+    told_step: int = 0
+    outgoing: tuple[int, int] | None = None
+    """Number and step of the batch whose answer is missing: told again as it was, since it may have been written."""
     end: tuple[str, tuple[Any, ...]] | None = None
     """How to conclude: the deed and what it takes."""
 
@@ -89,6 +96,8 @@ class Worker:
         self.trainer_dies = False
         """The trainer is killed from outside at its next step."""
         self.disk_is_full = False
+        self._is_unsure = False
+        """Whether a claim was not answered, and may have been done."""
         self._tables, self._send, self._plans = tables, send, plans
 
     def act(self, now: float, rung: str | None = None) -> str:
@@ -104,14 +113,22 @@ class Worker:
             return "is cut off and drops its attempt"
 
     def _claim(self, job_id: str | None, now: float) -> str:
-        taken = self._send("claim", self.name, job_id)
-        if not taken and job_id:
-            taken = self._send("claim", self.name, None)
+        try:
+            taken = self._take(job_id) or (self._take(None) if job_id else None)
+        except StoreUnavailableError:
+            self._is_unsure = True
+            raise
         if not taken:
             return "finds nothing to claim"
         job, lease = taken
         self.attempt = Attempt(lease, self._plans[job.id], job, now)
         return f"claims {job.id} under fence {job.fence}"
+
+    def _take(self, job_id: str | None) -> Any:
+        if self._is_unsure and (held := self._send("claimed", self.name)):
+            return held
+        self._is_unsure = False
+        return self._send("claim", self.name, job_id)
 
     def _go_on(self, attempt: Attempt, now: float) -> str:
         if now - attempt.renewed_at >= RENEW_SECONDS and attempt.phase is Phase.TRAINING:
@@ -126,7 +143,7 @@ class Worker:
             case Phase.NAMING:
                 return self._name(attempt, now)
             case Phase.CONCLUDING:
-                return self._conclude(attempt)
+                return self._conclude(attempt, now)
 
     def _fetch(self, attempt: Attempt) -> str:
         kept = self._send("kept", attempt.lease.job_id)
@@ -139,19 +156,30 @@ class Worker:
         return f"resumes at step {attempt.weights[0]}"
 
     def _renew(self, attempt: Attempt, now: float) -> str:
-        attempt.heard = self._send("renew", attempt.lease, Report(step=attempt.weights[0]))
-        attempt.renewed_at = now
+        self._tell(attempt, now)
         job = attempt.heard
         if job.deadline_at is not None and job.state is JobState.RUNNING and job.updated_at > job.deadline_at:
             attempt.end = ("fail", (lifecycle.runtime_exceeded(job),))
         attempt.stopping = attempt.stopping or job.state is not JobState.RUNNING or attempt.end is not None or self.is_draining
         return f"renews and hears {job.state.value}"
 
+    def _tell(self, attempt: Attempt, now: float) -> None:
+        """Prolong the lease and have one batch of news written down."""
+        step = attempt.weights[0]
+        if attempt.outgoing is None and step > attempt.told_step:
+            attempt.outgoing = (attempt.told + 1, step)
+        number, told_step = attempt.outgoing or (None, None)
+        attempt.heard = self._send("renew", attempt.lease, Report(step=told_step), number)
+        attempt.renewed_at = now
+        if attempt.outgoing:
+            attempt.told, attempt.told_step = attempt.outgoing
+            attempt.outgoing = None
+
     def _train(self, attempt: Attempt, now: float) -> str:
         plan, step = attempt.plan, attempt.weights[0]
         if self.trainer_dies or plan.dies_at == step:
             self.trainer_dies = False
-            return self._stop(attempt) if attempt.stopping or self.is_draining else self._end(attempt, "crash")
+            return self._stop(attempt) if attempt.stopping or self.is_draining else self._end(attempt, "crash", plan.dies_as)
         if attempt.stopping:
             return self._publish(attempt, now) if attempt.saved < step else self._stop(attempt)
         if plan.diverges_at == step:
@@ -169,14 +197,14 @@ class Worker:
 
     def _store(self, attempt: Attempt) -> str:
         if self.disk_is_full:
-            return self._end(attempt, "release", RETRY_SECONDS)
+            return self._end(attempt, "release", REST_SECONDS)
         self._tables.bytes[self._prefix(attempt)] = attempt.weights
         self._published(attempt, Phase.STORING)
         return f"stores {self._prefix(attempt)}"
 
     def _name(self, attempt: Attempt, now: float) -> str:
         if now - attempt.naming_since > LEASE_SECONDS:
-            return self._end(attempt, "release", RETRY_SECONDS)
+            return self._end(attempt, "release", REST_SECONDS)
         attempt.heard = self._send("checkpoint", attempt.lease, self._prefix(attempt))
         self._published(attempt, Phase.NAMING)
         return f"names {self._prefix(attempt)}"
@@ -198,8 +226,11 @@ class Worker:
         attempt.phase, attempt.end = Phase.CONCLUDING, (deed, arguments)
         return f"is to {deed}"
 
-    def _conclude(self, attempt: Attempt) -> str:
+    def _conclude(self, attempt: Attempt, now: float) -> str:
         assert attempt.end is not None
+        if attempt.outgoing or attempt.told_step < attempt.weights[0]:
+            self._tell(attempt, now)
+            return "tells the rest of its news"
         deed, arguments = attempt.end
         try:
             self._send(deed, attempt.lease, *arguments)

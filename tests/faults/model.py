@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from contract import lifecycle
 from contract.errors import LostLeaseError, StoreUnavailableError
+from contract.events import FailureCode
 from contract.job import HELD, Job, JobState
 from contract.lifecycle import Failure, Report
 from tests.faults.invariants import Judge, Lease, Violation
@@ -50,6 +51,8 @@ class Tables:
         self.bytes: dict[str, Weights] = {}
         self.recorded: set[str] = set()
         """Prefixes that a checkpoint was ever recorded with: what makes the record harmless to repeat."""
+        self.leases: dict[str, Lease] = {}
+        """Of each job, the newest one given."""
         self.attempts = 0
         self.between: Callable[[], None] | None = None
         """Called once, between reading a row and writing it: what no row lock would keep out."""
@@ -66,17 +69,25 @@ class Tables:
                 after = lifecycle.claim(before, owner, now, LEASE_SECONDS)
                 assert after is not None
                 self.attempts += 1
-                lease = Lease(before.id, after.fence, self.attempts)
+                lease = self.leases[before.id] = Lease(before.id, after.fence, self.attempts)
                 return self._save(before, after, "claim", lease), lease
+        return None
+
+    def claimed(self, owner: str, now: float) -> tuple[Job, Lease] | None:
+        """What `owner` holds without knowing it, since the answer to its claim was lost."""
+        for before in self.jobs.values():
+            if before.owner == owner:
+                lease = self.leases[before.id]
+                return self._save(before, lifecycle.renew(before, before.fence, now, LEASE_SECONDS, Report()), "renew", lease), lease
         return None
 
     def kept(self, job_id: str, _now: float) -> list[Checkpoint]:
         """The checkpoints that are kept, newest first."""
         return [one for one in reversed(self.checkpoints[job_id]) if one.kept]
 
-    def renew(self, lease: Lease, report: Report, now: float) -> Job:
+    def renew(self, lease: Lease, report: Report, batch: int | None, now: float) -> Job:
         before = self.jobs[lease.job_id]
-        return self._save(before, lifecycle.renew(before, lease.fence, now, LEASE_SECONDS, report), "renew", lease)
+        return self._save(before, lifecycle.renew(before, lease.fence, now, LEASE_SECONDS, report, batch), "renew", lease)
 
     def checkpoint(self, lease: Lease, prefix: str, now: float) -> Job:
         before = self.jobs[lease.job_id]
@@ -118,19 +129,27 @@ class Tables:
         before = self.jobs[lease.job_id]
         return self._save(before, lifecycle.finish_cancel(before, lease.fence, now), "finish_cancel", lease)
 
-    def release(self, lease: Lease, delay_seconds: float, now: float) -> Job:
+    def release(self, lease: Lease, rest_seconds: float, now: float) -> Job:
         before = self.jobs[lease.job_id]
-        return self._save(before, lifecycle.release(before, lease.fence, now, "released", delay_seconds), "release", lease)
+        return self._save(before, lifecycle.release(before, lease.fence, now, "released", rest_seconds), "release", lease)
 
-    def crash(self, lease: Lease, now: float) -> Job:
+    def crash(self, lease: Lease, code: FailureCode, now: float) -> Job:
         before = self.jobs[lease.job_id]
-        return self._save(before, lifecycle.crash(before, lease.fence, now, "its trainer died"), "crash", lease)
+        return self._save(before, lifecycle.crash(before, lease.fence, now, "its trainer died", code), "crash", lease)
 
     # What a client does.
 
     def cancel(self, job_id: str, now: float) -> Job:
         before = self.jobs[job_id]
         return self._save(before, lifecycle.cancel(before, now), "cancel")
+
+    def pause(self, job_id: str, now: float) -> Job:
+        before = self.jobs[job_id]
+        return self._save(before, lifecycle.pause(before, now), "pause")
+
+    def resume(self, job_id: str, now: float) -> Job:
+        before = self.jobs[job_id]
+        return self._save(before, lifecycle.resume(before, now), "resume")
 
     # What the reconciler does.
 

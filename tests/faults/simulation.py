@@ -95,7 +95,7 @@ class Schedule:
         self._may_expire_at = self.now
         self._away_until = self._full_until = 0
         self._frozen: dict[str, int] = {}
-        self._event = 0
+        self._event = self._processes = 0
         self._is_calm = False
         # How stormy: the share of events that are faults, and the share of calls whose way is disturbed.
         self._fault_rate = self._draw() * 0.3
@@ -130,7 +130,7 @@ class Schedule:
                 self._fault()
             elif what < 0.36:
                 self._reconcile()
-            elif what < 0.41:
+            elif what < 0.43:
                 self._client()
             else:
                 self._work(self._pick(self._workers))
@@ -146,8 +146,7 @@ class Schedule:
             self._replace(worker)
 
     def _client(self) -> None:
-        job_id = self._pick(list(self.tables.jobs))
-        self._ask("cancel", job_id)
+        self._ask(self._pick(["cancel", "pause", "pause", "resume", "resume"]), self._pick(list(self.tables.jobs)))
 
     def _ask(self, deed: str, job_id: str) -> None:
         """A client asks until it is answered, or gives up."""
@@ -301,6 +300,9 @@ class Schedule:
                 break
             self.now += 4.0 + waited
             self._reconcile()
+            for job in self.tables.jobs.values():
+                if job.state is JobState.PAUSED:
+                    self._ask("resume", job.id)
             for worker in list(self._workers):
                 self._work_off(worker)
 
@@ -327,12 +329,14 @@ class Schedule:
             return "a cancel that was acknowledged is obeyed"
         match job.state:
             case JobState.SUCCEEDED:
+                if job.step != plan.steps:
+                    return f"news that were told are written down, and the row says step {job.step} of {plan.steps}"
                 return None if self.tables.results[job.id][1] == plan.digest() else "the weights are those of an uninterrupted run"
             case JobState.CANCELLED:
                 return None if job.id in self._cancels else "a job is cancelled only if that was asked"
         assert job.error is not None
         match job.error["code"]:
-            case FailureCode.CRASH_LOOP:
+            case FailureCode.CRASH_LOOP | FailureCode.STALLED:
                 return (
                     None if self._judge.deaths[job.id] >= CRASHES_WITHOUT_PROGRESS else "a crash loop takes three deaths without progress"
                 )
@@ -352,7 +356,8 @@ class Schedule:
     def _submit(self, job_id: str) -> None:
         kind, steps = self._draw(), self._among(6)
         at = int(self._draw() * steps)
-        plan = Plan(steps, self._among(3), dies_at=at if kind < 0.14 else None, diverges_at=at if 0.14 <= kind < 0.24 else None)
+        dies_as = FailureCode.STALLED if kind < 0.05 else FailureCode.CRASH_LOOP
+        plan = Plan(steps, self._among(3), at if kind < 0.14 else None, dies_as, at if 0.14 <= kind < 0.24 else None)
         is_short = kind > 0.86
         limits = {"max_runtime_seconds": 10 if is_short else 100_000, "max_queue_seconds": 4 if is_short else 100_000}
         spec = {"limits": limits, "checkpoints": {"keep_last": self._among(2)}}
@@ -365,7 +370,8 @@ class Schedule:
             self._say(f"client submits {job_id}: {plan}, {spec}")
 
     def _worker(self, index: int) -> Worker:
-        return Worker(f"w{index}", self.tables, self._send, self._plans)
+        self._processes += 1
+        return Worker(f"w{index}.{self._processes}", self.tables, self._send, self._plans)
 
     def _replace(self, worker: Worker) -> None:
         """Another process in its place; the old one is gone, with what it held in memory."""
