@@ -227,7 +227,9 @@ class Attempt:
     def _conclude(self, last: events.Event | Died) -> None:
         """Commit how the attempt ended."""
         if self._stopping is Stopping.DISOWNED:
-            raise LostLeaseError(f"job {self.job.id} went to another attempt")
+            # Where only the database was away the row is ours still, and the job need not wait to be taken for deserted.
+            leases.release(self._store, self.lease, "its worker was cut off from the database for a whole lease")
+            return
         while not self._news.is_all_told:
             self._tell()
         match last:
