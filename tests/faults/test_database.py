@@ -1,9 +1,11 @@
 """A database that is cut off, killed or fought over: nothing is lost, nothing done twice, nobody mistaken about what happened."""
 
+from pathlib import Path
+
 import pytest
 
 from contract.store import Store, schema
-from tests.faults import commits, locks
+from tests.faults import commits, locks, outages
 
 
 @pytest.fixture
@@ -29,3 +31,22 @@ def test_processes_that_fight_over_one_file_each_get_their_turn_and_lose_nothing
     report = locks.storm(sqlite_store.engine.url.render_as_string(hide_password=False), transactions=900, seed=1)
     report.assert_kept()
     assert min(report.notes[name] for name in ("submitted", "claimed", "renewals", "succeeded", "cancels")) > 10
+
+
+@pytest.fixture
+def _worktree(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2]))
+
+
+@pytest.mark.usefixtures("_worktree")
+def test_while_the_server_is_away_for_less_than_a_lease_every_owner_keeps_its_job() -> None:
+    report = outages.storm(number=2, seed=1, lease_seconds=20, away_seconds=0)
+    report.assert_kept()
+    assert (report.notes["attempts"], report.notes["crashes"]) == (report.jobs, 0)
+
+
+@pytest.mark.usefixtures("_worktree")
+def test_after_the_server_was_away_for_longer_than_a_lease_every_job_goes_on_and_none_counts_as_crashed() -> None:
+    report = outages.storm(number=1, seed=2, lease_seconds=4, away_seconds=6)
+    report.assert_kept()
+    assert report.notes["crashes"] == 0
