@@ -14,7 +14,7 @@ from contract.store import rows
 from contract.store.engine import Store
 from contract.store.leases import Lease
 from contract.store.rows import Note
-from contract.store.tables import checkpoints
+from contract.store.tables import checkpoints, jobs
 
 _PIECE = 500
 
@@ -100,6 +100,16 @@ def to_resume(store: Store, job: Job) -> list[Checkpoint]:
     query = select(checkpoints).where(checkpoints.c.id == job.start_checkpoint_id)
     with store.read() as connection:
         return [_from_row(row) for row in connection.execute(query).mappings()]
+
+
+def begun_with_epochs(store: Store, job: Job, kept: Sequence[Checkpoint]) -> int | None:
+    """`epochs` of the job that wrote the checkpoints which `job` may go on from, where it extends that one; else None."""
+    if not kept or kept[0].job_id == job.id:
+        return None
+    query = select(jobs.c.spec).where(jobs.c.id == kept[0].job_id)
+    with store.read() as connection:
+        epochs = int(connection.execute(query).scalar_one()["epochs"])
+    return epochs if epochs != job.spec["epochs"] else None
 
 
 def get(store: Store, job: Job, name: str) -> Checkpoint:

@@ -22,6 +22,7 @@ from contract.settings import Settings
 from contract.spec import JobSpec
 from contract.store import Store, checkpoints, jobs, leases, rows, workers
 from worker import orders, storage
+from worker.attempt import Attempt
 from worker.process import Trainer
 from worker.supervisor import Supervisor
 
@@ -195,6 +196,33 @@ def test_a_lease_is_renewed_while_bytes_travel(
     assert jobs.get(sqlite_store, TENANT, job.id).state is JobState.SUCCEEDED
 
 
+def test_a_job_paused_while_its_checkpoint_is_fetched_is_not_begun(
+    supervisor: Supervisor, sqlite_store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    heard = threading.Event()
+    fetch, hear = storage.fetch_newest, Attempt._hear
+
+    def slow(*given: Any) -> Any:
+        move(sqlite_store, job, lifecycle.pause)
+        assert heard.wait(10)
+        return fetch(*given)
+
+    def notice(self: Attempt, found: Job) -> None:
+        hear(self, found)
+        if found.state is JobState.PAUSING:
+            heard.set()
+
+    monkeypatch.setattr(storage, "fetch_newest", slow)
+    monkeypatch.setattr(Attempt, "_hear", notice)
+    told: list[orders.Order] = []
+    tell = Trainer.tell
+    monkeypatch.setattr(Trainer, "tell", lambda self, order: told.append(order) or tell(self, order))
+    job = submit(sqlite_store, "epoch")
+    supervisor.answer(job.id)
+    assert jobs.get(sqlite_store, TENANT, job.id).state is JobState.PAUSED
+    assert told == []
+
+
 def test_news_whose_answer_was_lost_is_told_again_and_written_once(
     supervisor: Supervisor, sqlite_store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -208,7 +236,7 @@ def test_news_whose_answer_was_lost_is_told_again_and_written_once(
 
     random.seed(1)
     monkeypatch.setattr(leases, "renew", unheard)
-    monkeypatch.setattr("worker.attempt.sleep", lambda _: None)
+    monkeypatch.setattr("worker.tenure.sleep", lambda _: None)
     job = submit(sqlite_store, "epoch checkpoint " * 10)
     supervisor.answer(job.id)
     done = jobs.get(sqlite_store, TENANT, job.id)
@@ -415,7 +443,7 @@ def test_what_an_attempt_did_not_foresee_ends_its_trainer_with_it(
     def broken(*_: object) -> None:
         raise ZeroDivisionError
 
-    monkeypatch.setattr("worker.attempt.News.add", broken)
+    monkeypatch.setattr("worker.tenure.News.add", broken)
     with pytest.raises(ZeroDivisionError):
         supervisor.answer(job.id)
     with pytest.raises(ProcessLookupError):
