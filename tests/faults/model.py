@@ -92,7 +92,7 @@ class Tables:
 
     def checkpoint(self, lease: Lease, prefix: str, now: float) -> Job:
         before = self.jobs[lease.job_id]
-        if prefix in self.recorded:
+        if self._is_recorded(prefix):
             return before
         rows = self.checkpoints[before.id]
         row = Checkpoint(f"{before.id}-{before.checkpoint_seq + 1}", lease.fence, prefix)
@@ -182,6 +182,9 @@ class Tables:
 
     def _is_committed(self, lease: Lease) -> bool:
         return self.results[lease.job_id][0] == lease.fence
+
+    def _is_recorded(self, prefix: str) -> bool:
+        return prefix in self.recorded
 
     def _sweep(self, deed: str, outcome: Callable[[Job], Job | None]) -> int:
         done = 0
