@@ -16,14 +16,22 @@ MAX_NAME: Final = 200
 
 async def _document(request: Request) -> Any:
     """The document of the request's body. Numbers beyond JSON (`NaN`, `Infinity`) pass: the spec refuses them with a pointer."""
-    kind = request.headers.get("content-type", "").split(";")[0].strip().lower()
-    if kind != "application/json" and not (kind.startswith("application/") and kind.endswith("+json")):
-        # A browser can send any other type from any page without asking first; this one it cannot.
-        raise UnsupportedMediaTypeError("this route reads JSON; send the header Content-Type: application/json")
+    _assert_json(request)
     return parse(await _bytes(request))
 
 
+async def _document_or_nothing(request: Request) -> Any:
+    """The document of the body, or an empty one where the request has none."""
+    body = await _bytes(request)
+    if not body:
+        return {}
+    _assert_json(request)
+    return parse(body)
+
+
 Document = Annotated[Any, Depends(_document)]
+OptionalDocument = Annotated[Any, Depends(_document_or_nothing)]
+"""As `Document`, for a route that can also be asked without a body, and then without its type."""
 
 
 def parse(body: bytes) -> Any:
@@ -38,6 +46,13 @@ def parse(body: bytes) -> Any:
         raise MalformedBodyError(f"the body is no JSON: {error.msg} at line {error.lineno}, column {error.colno}") from None
     except RecursionError:
         raise MalformedBodyError("the body is nested too deeply; a job spec needs five levels") from None
+
+
+def _assert_json(request: Request) -> None:
+    kind = request.headers.get("content-type", "").split(";")[0].strip().lower()
+    if kind != "application/json" and not (kind.startswith("application/") and kind.endswith("+json")):
+        # A browser can send any other type from any page without asking first; this one it cannot.
+        raise UnsupportedMediaTypeError("this route reads JSON; send the header Content-Type: application/json")
 
 
 async def _bytes(request: Request) -> bytes:

@@ -47,6 +47,16 @@ class BodyTooLargeError(RequestError):
     code = "body_too_large"
 
 
+class InvalidBodyError(RequestError):
+    """The body of an action has faults; all of them are told."""
+
+    code = "invalid_body"
+
+    def __init__(self, faults: Sequence[Fault]) -> None:
+        super().__init__("; ".join(f"{fault.pointer or 'the body'}: {fault.message}" for fault in faults))
+        self.faults = tuple(faults)
+
+
 class UnknownNameError(NotFoundError):
     """A name of a form that nothing here has. It is not repeated: it can be anything."""
 
@@ -87,6 +97,7 @@ STATUS: Final[dict[type[RidgelineError], HTTPStatus]] = {
     UnknownNameError: HTTPStatus.NOT_FOUND,
     MalformedBodyError: HTTPStatus.BAD_REQUEST,
     BadHeaderError: HTTPStatus.BAD_REQUEST,
+    InvalidBodyError: HTTPStatus.UNPROCESSABLE_ENTITY,
     UnsupportedMediaTypeError: HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
     BodyTooLargeError: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
     RangeError: HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE,
@@ -186,7 +197,9 @@ async def _of_ours(request: Request, error: Exception) -> Response:
     status = status_of(type(error))
     match error:
         case InvalidSpecError(faults=faults):
-            return reply(request, status, error.code, _counted(len(faults)), faults)
+            return reply(request, status, error.code, _counted(len(faults), "job spec"), faults)
+        case InvalidBodyError(faults=faults):
+            return reply(request, status, error.code, _counted(len(faults), "body"), faults)
         case RangeError(size=size):
             return reply(request, status, error.code, str(error), headers={"Content-Range": f"bytes */{size}"})
         case RequestError():
@@ -232,7 +245,7 @@ def _parameter(entry: Any) -> Fault:
     return Fault(tuple(entry["loc"]), str(entry["type"]), message)
 
 
-def _counted(faults: int) -> str:
+def _counted(faults: int, of: str) -> str:
     told = "one thing is" if faults == 1 else f"{faults} things are"
     more = f" (the first {MAX_FAULTS} of them)" if faults > MAX_FAULTS else ""
-    return f"{told} wrong with the job spec; see errors{more}"
+    return f"{told} wrong with the {of}; see errors{more}"

@@ -5,7 +5,7 @@ from typing import Any, Final
 from fastapi import FastAPI
 
 from contract.spec import JobSpec
-from service import errors, shapes
+from service import actions, errors, shapes
 
 Json = dict[str, Any]
 
@@ -52,6 +52,29 @@ SPEC_BODY: Final[Json] = {
     }
 }
 
+RETRY_BODY: Final[Json] = {
+    "requestBody": {
+        "required": False,
+        "content": {
+            "application/json": {
+                "schema": {"$ref": "#/components/schemas/Retry"},
+                "examples": {
+                    "last": {"summary": "Where it stopped; an empty body means the same", "value": {"begin": "last"}},
+                    "start": {"summary": "Anew", "value": {"begin": "start"}},
+                    "anywhere": {"summary": "Where it stopped, on whatever machine there is", "value": {"resume": "anywhere"}},
+                },
+            }
+        },
+    }
+}
+
+EXTENSION_BODY: Final[Json] = {
+    "requestBody": {
+        "required": True,
+        "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Extension"}, "example": {"epochs": 5}}},
+    }
+}
+
 EVENT_STREAM: Final[Json] = {
     "description": "A page of events; with `Accept: text/event-stream` a stream of them.",
     "content": {
@@ -69,7 +92,7 @@ EVENT_STREAM: Final[Json] = {
 FILE: Final[Json] = {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}
 
 TAGS: Final[list[Json]] = [
-    {"name": "jobs", "description": "Submit a training job, follow its status, cancel it."},
+    {"name": "jobs", "description": "Submit a training job, follow its status; pause, resume, cancel, retry and extend it."},
     {"name": "progress", "description": "What a job says while it trains: events, live or later, and metrics."},
     {"name": "results", "description": "What a job leaves: its result, and checkpoints to download."},
     {"name": "service", "description": "What this service offers and how it is."},
@@ -124,7 +147,7 @@ def describe(app: FastAPI) -> None:
 
 def _finished(document: Json) -> Json:
     schemas = document["components"]["schemas"]
-    for model in (JobSpec, errors.Problem, shapes.Event, shapes.Live, shapes.Result):
+    for model in (JobSpec, actions.Retry, actions.Extension, errors.Problem, shapes.Event, shapes.Live, shapes.Result):
         described = model.model_json_schema(ref_template="#/components/schemas/{model}")
         for name, schema in {**described.pop("$defs", {}), model.__name__: described}.items():
             assert schemas.setdefault(name, schema) == schema or name in _SHARED, f"two schemas are called {name}"

@@ -57,6 +57,8 @@ class QueuePlace(View):
     """From 1."""
     jobs_ahead: int
     """Queued jobs that start before it."""
+    waits_for: str | None
+    """The class of machine that alone may take it, as it goes on to the bit from a checkpoint written there; null where any may."""
 
 
 class Best(View):
@@ -106,7 +108,9 @@ class Parent(View):
     job_id: str
     """Which one that was."""
     relation: str
-    """What this one is to it."""
+    """What this one is to it: its `retry` or its `extension`."""
+    checkpoint_id: str | None
+    """The checkpoint that this one goes on from; null where it begins anew."""
 
 
 class Dataset(events.Data):
@@ -137,6 +141,14 @@ class JobLinks(View):
     """What can be downloaded."""
     cancel: str
     """Where to ask for its end."""
+    pause: str
+    """Where to ask that it rests."""
+    resume: str
+    """Where to ask that it goes on."""
+    retry: str
+    """Where to ask for it again, once it has failed or was cancelled."""
+    extend: str
+    """Where to ask for more epochs, once it has succeeded."""
 
 
 class Job(View):
@@ -150,7 +162,7 @@ class Job(View):
     metadata: dict[str, str]
     """As submitted."""
     status: JobState
-    """Where it stands; `succeeded`, `failed` and `cancelled` are final."""
+    """Where it stands. `paused` rests until it is resumed; `succeeded`, `failed` and `cancelled` are final."""
     status_reason: str | None
     """Why it stands there, in a few words."""
     created_at: Time
@@ -178,7 +190,7 @@ class Job(View):
     error: Failure | None
     """Of a failed job."""
     parent: Parent | None
-    """The job that it came from; null for most."""
+    """The job that it retries or extends; null for one that was submitted."""
     dataset: Dataset | None
     """Which data it trains on; null until training has started."""
     machine: Machine | None

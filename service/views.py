@@ -28,13 +28,13 @@ def job(row: Job, place: jobs.Place | None, moves: Sequence[rows.Event]) -> shap
         updated_at=time(row.updated_at),
         spec=row.spec,
         progress=progress(row),
-        queue=shapes.QueuePlace(position=place.position, jobs_ahead=place.jobs_ahead) if place else None,
+        queue=shapes.QueuePlace(position=place.position, jobs_ahead=place.jobs_ahead, waits_for=row.resumes_on) if place else None,
         attempt=row.attempt,
         latest_metrics=row.latest_metrics,
         best=shapes.Best(**row.best) if row.best else None,
         status_transitions=[_transition(move) for move in moves],
         error=shapes.Failure(**row.error) if row.error else None,
-        parent=shapes.Parent(job_id=row.parent_job_id, relation=row.parent_relation or "") if row.parent_job_id else None,
+        parent=_parent(row),
         dataset=shapes.Dataset(**row.data) if row.data else None,
         machine=shapes.Machine(**row.machine) if row.machine else None,
         links=shapes.JobLinks(
@@ -44,6 +44,10 @@ def job(row: Job, place: jobs.Place | None, moves: Sequence[rows.Event]) -> shap
             result=f"{here}/result",
             checkpoints=f"{here}/checkpoints",
             cancel=f"{here}/cancel",
+            pause=f"{here}/pause",
+            resume=f"{here}/resume",
+            retry=f"{here}/retry",
+            extend=f"{here}/extend",
         ),
     )
 
@@ -107,6 +111,12 @@ def worker(row: workers.Worker) -> shapes.Worker:
 
 def _time(seconds: float | None) -> str | None:
     return None if seconds is None else time(seconds)
+
+
+def _parent(row: Job) -> shapes.Parent | None:
+    if row.parent_job_id is None:
+        return None
+    return shapes.Parent(job_id=row.parent_job_id, relation=row.parent_relation or "", checkpoint_id=row.start_checkpoint_id)
 
 
 def _transition(move: rows.Event) -> shapes.Transition:

@@ -14,7 +14,9 @@ from contract.store import rows
 from contract.store.engine import Store
 from contract.store.leases import Lease
 from contract.store.rows import Note
-from contract.store.tables import checkpoints
+from contract.store.tables import checkpoints, jobs
+
+_PIECE = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +102,16 @@ def to_resume(store: Store, job: Job) -> list[Checkpoint]:
         return [_from_row(row) for row in connection.execute(query).mappings()]
 
 
+def begun_with_epochs(store: Store, job: Job, kept: Sequence[Checkpoint]) -> int | None:
+    """`epochs` of the job that wrote the checkpoints which `job` may go on from, where it extends that one; else None."""
+    if not kept or kept[0].job_id == job.id:
+        return None
+    query = select(jobs.c.spec).where(jobs.c.id == kept[0].job_id)
+    with store.read() as connection:
+        epochs = int(connection.execute(query).scalar_one()["epochs"])
+    return epochs if epochs != job.spec["epochs"] else None
+
+
 def get(store: Store, job: Job, name: str) -> Checkpoint:
     """The job's checkpoint called `best`, `last` or by its id. Raises NotFoundError, or GoneError for one not kept any longer."""
     checkpoint_id = {"best": job.best_checkpoint_id or job.checkpoint_id, "last": job.checkpoint_id}.get(name, name)
@@ -122,6 +134,19 @@ def to_purge(store: Store, limit: int = 100) -> list[tuple[str, str]]:
     )
     with store.read() as connection:
         return [(row.id, row.prefix) for row in connection.execute(query)]
+
+
+def unnamed(store: Store, prefixes: Sequence[str]) -> list[str]:
+    """Those of the key prefixes that no row names, not even one whose bytes are still to be purged."""
+    named: set[str] = set()
+    # In pieces, as databases bound the variables of a statement.
+    with store.read() as connection:
+        for start in range(0, len(prefixes), _PIECE):
+            query = select(checkpoints.c.prefix).where(
+                checkpoints.c.prefix.in_(prefixes[start : start + _PIECE]), checkpoints.c.purged_at.is_(None)
+            )
+            named.update(connection.execute(query).scalars())
+    return [prefix for prefix in prefixes if prefix not in named]
 
 
 def purged(store: Store, checkpoint_id: str) -> None:

@@ -1,26 +1,27 @@
-"""What clients do with jobs: submit, read, list, cancel."""
+"""What clients do with jobs: submit, read, list, cancel, pause, resume, retry, extend."""
 
 import hashlib
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
-from sqlalchemy import func, select
+from sqlalchemy import Connection, func, select
 from sqlalchemy.exc import IntegrityError
 
-from contract import ids, lifecycle
-from contract.errors import IdempotencyMismatchError, NotFoundError
+from contract import continuation, ids, lifecycle
+from contract.continuation import Begin, Continuation, Resume
+from contract.errors import IdempotencyMismatchError, NotFoundError, StateConflictError
 from contract.job import Job, JobState, Json
 from contract.lifecycle import Actor
 from contract.spec import JobSpec
 from contract.store import rows
 from contract.store.engine import Store
-from contract.store.tables import job_events, jobs, results
+from contract.store.tables import STANDING_RETRY, job_events, jobs, results
 
 
 @dataclass(frozen=True, slots=True)
 class Submission:
-    """What became of a submission: the job, and whether it is the reply to an earlier one under the same key."""
+    """What became of a submission: the job, and whether it is there since an earlier one that this one repeats."""
 
     job: Job
     replayed: bool
@@ -39,16 +40,37 @@ def submit(store: Store, tenant: str, spec: JobSpec, key: str | None = None) -> 
 
     With an idempotency `key` used before, the first job is returned; raises IdempotencyMismatchError if its spec was another.
     """
-    document = spec.model_dump(mode="json")
-    digest = hashlib.sha256(json.dumps(document, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
-    try:
-        with store.write() as connection:
-            now = store.now(connection)
-            return Submission(rows.create(connection, _new(tenant, spec, document, digest, key, now), now), replayed=False)
-    except IntegrityError:
-        if key is None:
-            raise
-        return Submission(_earlier(store, tenant, key, digest), replayed=True)
+    return _once(store, tenant, key, spec.model_dump(mode="json"), lambda _, now: _new(tenant, spec, now))
+
+
+def retry(store: Store, tenant: str, job_id: str, begin: Begin = "last", resume: Resume | None = None) -> Submission:
+    """A new job that does again what this one failed to do; see `continuation.retry` for where it begins.
+
+    While a retry of it stands that did not fail and was not cancelled, that one is returned, so that repeating is harmless.
+    Raises NotFoundError, and StateConflictError where the job cannot be retried or is being retried otherwise.
+    """
+    with store.write() as connection:
+        parent = rows.lock(connection, job_id, tenant)
+        asked = continuation.retry(parent, begin, resume)
+        if standing := _standing_retry(connection, parent):
+            return Submission(_assert_as_asked(standing, asked), replayed=True)
+        now = store.now(connection)
+        return Submission(rows.create(connection, _new(tenant, asked.spec, now, asked), now), replayed=False)
+
+
+def extend(store: Store, tenant: str, job_id: str, epochs: int, key: str | None = None) -> Submission:
+    """A new job that trains this one, which has succeeded, for so many `epochs` more.
+
+    With a `key` used before, the first job is returned, as by `submit`. Raises NotFoundError, StateConflictError, InvalidSpecError
+    and IdempotencyMismatchError.
+    """
+
+    def extension(connection: Connection, now: float) -> Job:
+        parent = rows.lock(connection, job_id, tenant)
+        asked = continuation.extension(parent, _stop_reason(connection, parent), epochs)
+        return _new(tenant, asked.spec, now, asked)
+
+    return _once(store, tenant, key, {"extend": job_id, "epochs": epochs}, extension)
 
 
 def get(store: Store, tenant: str, job_id: str) -> Job:
@@ -73,11 +95,20 @@ def page(store: Store, tenant: str, limit: int, before_id: str | None = None, st
 
 def cancel(store: Store, tenant: str, job_id: str) -> tuple[Job, bool]:
     """The job cancelled or on its way there, and whether this call was what moved it. Raises NotFoundError, StateConflictError."""
-    with store.write() as connection:
-        before = rows.lock(connection, job_id, tenant)
-        now = store.now(connection)
-        after = rows.save(connection, before, lifecycle.cancel(before, now), Actor.CLIENT, now)
-    return after, after is not before
+    return _moved(store, tenant, job_id, lifecycle.cancel)
+
+
+def pause(store: Store, tenant: str, job_id: str) -> tuple[Job, bool]:
+    """The job paused or on its way there, and whether this call was what moved it. Raises NotFoundError, StateConflictError."""
+    return _moved(store, tenant, job_id, lifecycle.pause)
+
+
+def resume(store: Store, tenant: str, job_id: str) -> tuple[Job, bool]:
+    """The job in the queue again, and whether this call was what moved it; as it is where it is not paused at all.
+
+    Raises NotFoundError, StateConflictError. The caller rings.
+    """
+    return _moved(store, tenant, job_id, lifecycle.resume)
 
 
 def places(store: Store, found: Sequence[Job]) -> dict[str, Place]:
@@ -119,17 +150,54 @@ def result(store: Store, job_id: str) -> Json | None:
     return body
 
 
-def _new(tenant: str, spec: JobSpec, document: Json, digest: str, key: str | None, now: float) -> Job:
+def _moved(store: Store, tenant: str, job_id: str, deed: Callable[[Job, float], Job]) -> tuple[Job, bool]:
+    with store.write() as connection:
+        before = rows.lock(connection, job_id, tenant)
+        now = store.now(connection)
+        after = rows.save(connection, before, deed(before, now), Actor.CLIENT, now)
+    return after, after is not before
+
+
+def _once(store: Store, tenant: str, key: str | None, request: Json, make: Callable[[Connection, float], Job]) -> Submission:
+    """The job that `make` makes of the request, or the one that it made when the key came with the same request before.
+
+    Raises IdempotencyMismatchError where it came with another one.
+    """
+    digest = _sha256(request)
+    try:
+        with store.write() as connection:
+            now = store.now(connection)
+            job = replace(make(connection, now), idempotency_key=key, request_sha256=digest if key is not None else None)
+            return Submission(rows.create(connection, job, now), replayed=False)
+    except IntegrityError:
+        earlier = None if key is None else _earlier(store, tenant, key, digest)
+        if earlier is None:
+            raise
+        return Submission(earlier, replayed=True)
+
+
+def _earlier(store: Store, tenant: str, key: str, digest: str) -> Job | None:
+    query = select(jobs).where(jobs.c.tenant == tenant, jobs.c.idempotency_key == key)
+    with store.read() as connection:
+        row = connection.execute(query).mappings().one_or_none()
+    if row is None:
+        return None
+    job = rows.from_row(row)
+    if job.request_sha256 != digest:
+        raise IdempotencyMismatchError(f"the Idempotency-Key was used for job {job.id} with another request; take a new key for a new job")
+    return job
+
+
+def _new(tenant: str, spec: JobSpec, now: float, origin: Continuation | None = None) -> Job:
+    document = spec.model_dump(mode="json")
     return Job(
         id=ids.job(),
         tenant=tenant,
         name=spec.name,
         metadata=dict(spec.metadata),
         spec=document,
-        spec_sha256=digest,
-        idempotency_key=key,
-        request_sha256=digest if key else None,
-        status_reason="submitted",
+        spec_sha256=_sha256(document),
+        status_reason=f"{origin.relation} of {origin.parent_job_id}" if origin else "submitted",
         priority=spec.priority,
         device=spec.device,
         available_at=now,
@@ -139,13 +207,37 @@ def _new(tenant: str, spec: JobSpec, document: Json, digest: str, key: str | Non
         # The submitter rings once itself; the reconciler rings again if nobody came.
         next_ring_at=now + lifecycle.RING_SECONDS,
         epochs=spec.most_epochs,
+        parent_job_id=origin.parent_job_id if origin else None,
+        parent_relation=origin.relation.value if origin else None,
+        start_checkpoint_id=origin.start_checkpoint_id if origin else None,
+        resumes_on=origin.resumes_on if origin else None,
     )
 
 
-def _earlier(store: Store, tenant: str, key: str, digest: str) -> Job:
-    with store.read() as connection:
-        row = connection.execute(select(jobs).where(jobs.c.tenant == tenant, jobs.c.idempotency_key == key)).mappings().one()
-    job = rows.from_row(row)
-    if job.request_sha256 != digest:
-        raise IdempotencyMismatchError(f"the Idempotency-Key was used for job {job.id} with another spec; take a new key for a new job")
-    return job
+def _sha256(document: Json) -> str:
+    return hashlib.sha256(json.dumps(document, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+
+
+def _standing_retry(connection: Connection, parent: Job) -> Job | None:
+    """The retry of this job that did not fail and was not cancelled; an index of the table holds that there is one at most."""
+    row = connection.execute(select(jobs).where(jobs.c.parent_job_id == parent.id, STANDING_RETRY)).mappings().one_or_none()
+    return rows.from_row(row) if row else None
+
+
+def _assert_as_asked(standing: Job, asked: Continuation) -> Job:
+    """The standing retry, where it is what a second one would be. To give back another would drop what was asked for unheard."""
+    same_policy = standing.spec["checkpoints"].get("resume") == asked.spec.checkpoints.resume
+    if standing.start_checkpoint_id == asked.start_checkpoint_id and same_policy:
+        return standing
+    begun = f"from checkpoint {standing.start_checkpoint_id}" if standing.start_checkpoint_id else "from its start"
+    remedy = "submit its spec anew" if standing.is_terminal else "cancel that one first"
+    raise StateConflictError(
+        f"job {asked.parent_job_id} was retried as {standing.id} already, {begun} and with resume "
+        f"'{standing.spec['checkpoints'].get('resume')}'; {remedy} to have it otherwise"
+    )
+
+
+def _stop_reason(connection: Connection, job: Job) -> str:
+    """What ended a job that succeeded, as its result says; empty for one that has none."""
+    body: Json | None = connection.execute(select(results.c.body).where(results.c.job_id == job.id)).scalar_one_or_none()
+    return str(body.get("stop_reason", "")) if body else ""

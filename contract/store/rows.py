@@ -85,7 +85,7 @@ def create(connection: Connection, job: Job, now: float) -> Job:
         connection,
         job.id,
         0,
-        (Note("status", "queued", {"from": None, "to": job.state.value, "reason": "submitted", "actor": Actor.CLIENT.value}),),
+        (Note("status", "queued", {"from": None, "to": job.state.value, "reason": job.status_reason, "actor": Actor.CLIENT.value}),),
         now,
     )
     return job

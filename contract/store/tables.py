@@ -14,6 +14,7 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    text,
 )
 from sqlalchemy.dialects.postgresql import JSONB
 
@@ -36,6 +37,10 @@ Document = JSON(none_as_null=True).with_variant(JSONB(none_as_null=True), "postg
 def _listed(states: frozenset[JobState] | type[JobState]) -> str:
     return ", ".join(sorted(f"'{state.value}'" for state in states))
 
+
+STANDING_RETRY = text("parent_relation = 'retry' AND state NOT IN ('cancelled', 'failed')")
+"""Of a job that is the retry of another and can still be what comes of it, or is. In plain words, not in parameters: SQLite takes a
+partial index only where a query repeats its condition."""
 
 jobs = Table(
     "jobs",
@@ -100,6 +105,8 @@ jobs = Table(
     CheckConstraint("(state = 'failed') = (error IS NOT NULL)", name="failed_has_error"),
     Index(None, "state", "priority", "id"),
     Index(None, "tenant", "id"),
+    # However many ask at once, a job has one retry: the second guard beside the lock on its row.
+    Index("uq_jobs_standing_retry", "parent_job_id", unique=True, sqlite_where=STANDING_RETRY, postgresql_where=STANDING_RETRY),
 )
 
 job_events = Table(

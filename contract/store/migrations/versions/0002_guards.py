@@ -63,6 +63,8 @@ def upgrade() -> None:
         op.add_column("jobs", column)
     op.execute("UPDATE jobs SET paused_at = updated_at WHERE state = 'paused'")
     op.create_index("uq_checkpoints_job_id_prefix", "checkpoints", ["job_id", "prefix"], unique=True)
+    standing = sa.text("parent_relation = 'retry' AND state NOT IN ('cancelled', 'failed')")
+    op.create_index("uq_jobs_standing_retry", "jobs", ["parent_job_id"], unique=True, sqlite_where=standing, postgresql_where=standing)
     dialect = op.get_bind().dialect.name
     for name, table, event, condition in _rules(dialect):
         (_sqlite if dialect == "sqlite" else _postgresql)(name, table, event, condition)
