@@ -74,12 +74,12 @@ class Tables:
                 return self._save(before, after, "claim", lease), lease
         return None
 
-    def claimed(self, owner: str, now: float) -> tuple[Job, Lease] | None:
-        """What `owner` holds without knowing it, since the answer to its claim was lost."""
+    def give_back(self, owner: str, now: float) -> Job | None:
+        """Release what `owner` holds without knowing it."""
         for before in self.jobs.values():
             if before.owner == owner:
-                lease = self.leases[before.id]
-                return self._save(before, lifecycle.renew(before, before.fence, now, LEASE_SECONDS, Report()), "renew", lease), lease
+                after = lifecycle.release(before, before.fence, now, "its worker lost sight of it")
+                return self._save(before, after, "release", self.leases[before.id])
         return None
 
     def kept(self, job_id: str, _now: float) -> list[Checkpoint]:
