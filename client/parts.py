@@ -12,7 +12,8 @@ from typing import Final
 from client import tether
 
 _LONGEST_LOG: Final = 5_000_000
-_LONGEST_BACKOFF: Final = 30.0
+LONGEST_WAIT_SECONDS: Final = 30.0
+"""Between the death of a part that dies again and again and its next start."""
 _STEADY_SECONDS: Final = 60.0
 """A part that ran so long is not in a crash loop: its next death is its first."""
 
@@ -20,13 +21,17 @@ _STEADY_SECONDS: Final = 60.0
 class Part:
     """A program that is kept running until it is told to stop."""
 
-    def __init__(self, name: str, command: list[str], log: Path, *, environment: Mapping[str, str], stop_seconds: float) -> None:
+    def __init__(
+        self, name: str, command: list[str], log: Path, *, environment: Mapping[str, str], stop_seconds: float,
+        longest_wait_seconds: float = LONGEST_WAIT_SECONDS,
+    ) -> None:  # fmt: skip
         """`stop_seconds` is how long it may take to end after SIGTERM before it is killed."""
         self.name = name
         self.command = command
         self.log = log
         self.environment = environment
         self.stop_seconds = stop_seconds
+        self.longest_wait_seconds = longest_wait_seconds
         self.deaths = 0
         """In a row, without a steady run between them."""
         self.process: subprocess.Popen[bytes] | None = None
@@ -82,7 +87,7 @@ class Part:
         # Its children have nobody to answer to any more.
         _kill_group(process.pid)
         self.deaths = 1 if now - self._started_at > _STEADY_SECONDS else self.deaths + 1
-        wait = min(0.5 * 2 ** (self.deaths - 1), _LONGEST_BACKOFF)
+        wait = min(0.5 * 2 ** (self.deaths - 1), self.longest_wait_seconds)
         self.process, self._again_at = None, now + wait
         return f"{self.name} {_cause(process.returncode)}; starting it again in {wait:g} s; its log is {self.log}"
 

@@ -43,7 +43,7 @@ class Stack:
     def __init__(
         self, data_dir: Path, *, host: str = "127.0.0.1", port: int = 8000, workers: int = 1, device: str | None = None,
         ready_seconds: float = 120.0, worker_too: bool = True, say: Callable[[str], None] = tell,
-        commands: Mapping[str, Sequence[str]] = COMMANDS,
+        commands: Mapping[str, Sequence[str]] = COMMANDS, longest_wait_seconds: float = parts.LONGEST_WAIT_SECONDS,
     ) -> None:  # fmt: skip
         """Starts nothing yet. Without `worker_too`, `start` waits only until a job would be accepted: its worker warms up meanwhile. `port` 0 takes a free one. Raises StackError for what cannot work, with the remedy."""
         addresses.assert_allowed(host)
@@ -55,6 +55,7 @@ class Stack:
         self.is_stopping = False
         self._workers, self._device = workers, device
         self._commands = commands
+        self._longest_wait_seconds = longest_wait_seconds
         self._lock = Lock(self.data_dir)
         self._broker: broker.Broker | None = None
         self._parts: list[list[Part]] = []
@@ -109,11 +110,11 @@ class Stack:
 
     def _plan(self) -> list[list[Part]]:
         environment = self._environment()
-        api = Part("api", [*self._commands["api"]], self._log("api"), environment=environment, stop_seconds=15.0)
+        api = self._part("api", self._commands["api"], environment, stop_seconds=15.0)
         workers = [self._worker(index, environment) for index in range(1, self._workers + 1)]
         if not self._broker:
             return [workers, [api]]
-        valkey = Part("valkey", self._broker.command(), self._log("valkey"), environment=environment, stop_seconds=15.0)
+        valkey = self._part("valkey", self._broker.command(), environment, stop_seconds=15.0)
         return [workers, [api], [valkey]]
 
     def _environment(self) -> dict[str, str]:
@@ -142,7 +143,11 @@ class Stack:
     def _worker(self, index: int, environment: dict[str, str]) -> Part:
         name = f"worker-{index}"
         own = environment | {"RIDGELINE_SCRATCH_FOLDER": str(self.data_dir / "scratch" / name)}
-        return Part(name, [*self._commands["worker"]], self._log(name), environment=own, stop_seconds=_WORKER_STOP_SECONDS)
+        return self._part(name, self._commands["worker"], own, stop_seconds=_WORKER_STOP_SECONDS)
+
+    def _part(self, name: str, command: Sequence[str], environment: Mapping[str, str], *, stop_seconds: float) -> Part:
+        wait = self._longest_wait_seconds
+        return Part(name, [*command], self._log(name), environment=environment, stop_seconds=stop_seconds, longest_wait_seconds=wait)
 
     def _log(self, name: str) -> Path:
         return self.data_dir / "logs" / f"{name}.log"

@@ -5,6 +5,7 @@ import hashlib
 import os
 import re
 import shutil
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,7 @@ from contract.errors import ArtifactCorruptError, ArtifactsUnavailableError, Not
 
 _KEY = re.compile(r"[A-Za-z0-9_\-][A-Za-z0-9_.\-]*(/[A-Za-z0-9_\-][A-Za-z0-9_.\-]*)*")
 _CHUNK = 1 << 20
+_PART = ".part"
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +53,10 @@ class Artifacts(Protocol):
         """Remove the key, or everything under the prefix. Harmless where there is nothing."""
         ...
 
+    def prune(self, older_than_seconds: float) -> None:
+        """Remove what writers that were killed left half done, where it was last touched so long ago. No key is touched."""
+        ...
+
 
 class LocalFolder:
     """Artifacts in a folder. A file is copied beside its place, flushed, and renamed: a crash leaves the old state or the new."""
@@ -60,7 +66,7 @@ class LocalFolder:
 
     def put(self, key: str, source: Path, sha256: str) -> Artifact:
         place = self._place(key)
-        part = place.with_name(f".{place.name}.{os.getpid()}.part")
+        part = place.with_name(f".{place.name}.{os.getpid()}{_PART}")
         try:
             place.parent.mkdir(parents=True, exist_ok=True)
             with source.open("rb") as incoming, part.open("wb") as outgoing:
@@ -102,7 +108,8 @@ class LocalFolder:
             raise _unavailable(error) from error
         for path in found:
             if not path.name.startswith("."):
-                yield self.stat(path.relative_to(self.folder).as_posix())
+                with contextlib.suppress(NotFoundError):  # removed while we listed
+                    yield self.stat(path.relative_to(self.folder).as_posix())
 
     def delete(self, prefix: str) -> None:
         place = self._place(prefix)
@@ -113,6 +120,23 @@ class LocalFolder:
                 place.unlink(missing_ok=True)
         except OSError as error:
             raise _unavailable(error) from error
+        self._drop_empty(place.parent)
+
+    def prune(self, older_than_seconds: float) -> None:
+        oldest = time.time() - older_than_seconds
+        try:
+            for part in self.folder.rglob(f".*{_PART}"):
+                if part.stat().st_mtime < oldest:
+                    part.unlink(missing_ok=True)
+        except OSError as error:
+            raise _unavailable(error) from error
+
+    def _drop_empty(self, folder: Path) -> None:
+        """Folders are no keys: one that holds nothing any more goes, and its parents with it."""
+        with contextlib.suppress(OSError):  # not empty, or somebody is just writing into it
+            while folder != self.folder:
+                folder.rmdir()
+                folder = folder.parent
 
     def _place(self, key: str) -> Path:
         if not _KEY.fullmatch(key):

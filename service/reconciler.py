@@ -10,8 +10,12 @@ from contract.artifacts import Artifacts
 from contract.errors import OperatorError, StoreUnavailableError
 from contract.job import Job
 from contract.store import Store, checkpoints, sweep, workers
+from service import garbage
 
 log = structlog.get_logger(__name__)
+
+_COLLECTIONS = 6
+"""Looks for garbage within the time that it must be old: to look lists the whole store of artifacts."""
 
 
 class Reconciler:
@@ -28,13 +32,15 @@ class Reconciler:
         *,
         lease_seconds: float,
         every_seconds: float,
+        garbage_seconds: float = 3600.0,
         stopping: threading.Event,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._store, self._artifacts, self._ring = store, artifacts, ring
         self._lease_seconds, self._every_seconds = lease_seconds, every_seconds
         self._stopping, self._clock = stopping, clock
-        self._may_expire_at = clock()
+        self._garbage_seconds = garbage_seconds
+        self._may_expire_at = self._may_collect_at = clock()
         self._told: dict[str, str] = {}
         self._thread = threading.Thread(target=self._run, name="reconciler", daemon=True)
 
@@ -47,7 +53,7 @@ class Reconciler:
 
     def round(self) -> None:
         """Do every deed once."""
-        for deed in (self._expire, self._time_out, self._ring_again, self._purge, self._forget):
+        for deed in (self._expire, self._time_out, self._ring_again, self._purge, self._collect, self._forget):
             if self._stopping.is_set():
                 return
             self._try(deed)
@@ -103,6 +109,16 @@ class Reconciler:
                 checkpoints.purged(self._store, checkpoint_id)
         if failed:
             raise failed
+
+    def _collect(self) -> None:
+        """Remove bytes that no row names: an upload whose owner was killed, or lost its lease, before the row was written."""
+        if self._clock() < self._may_collect_at:
+            return
+        self._may_collect_at = self._clock() + self._garbage_seconds / _COLLECTIONS
+        self._artifacts.prune(self._garbage_seconds)
+        for prefix in garbage.find(self._store, self._artifacts, self._garbage_seconds):
+            log.info("reconciler removes bytes that no row names", prefix=prefix)
+            self._artifacts.delete(prefix)
 
     def _forget(self) -> None:
         if any(not worker.is_fresh for worker in workers.listed(self._store)):

@@ -46,6 +46,7 @@ def opened(settings: Settings, stopping: threading.Event) -> Iterator[State]:
         bell.ring,
         lease_seconds=settings.lease_seconds,
         every_seconds=settings.reconcile_seconds,
+        garbage_seconds=settings.garbage_seconds,
         stopping=stopping,
     )
     bell.start()

@@ -101,8 +101,8 @@ class Supervisor:
     def _claim(self, job_id: str | None) -> Job | None:
         device = "cuda" if self._device.startswith("cuda") else "cpu"
         try:
-            if self._is_unsure and (held := leases.claimed(self.store, self.id, self.settings.lease_seconds)):
-                return held
+            if self._is_unsure:
+                leases.give_back(self.store, self.id)
             self._is_unsure = False
             return leases.claim(self.store, self.id, device, self.settings.lease_seconds, job_id, self._machine_class)
         except StoreUnavailableError:

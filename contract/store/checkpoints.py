@@ -16,6 +16,8 @@ from contract.store.leases import Lease
 from contract.store.rows import Note
 from contract.store.tables import checkpoints, jobs
 
+_PIECE = 500
+
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
@@ -132,6 +134,19 @@ def to_purge(store: Store, limit: int = 100) -> list[tuple[str, str]]:
     )
     with store.read() as connection:
         return [(row.id, row.prefix) for row in connection.execute(query)]
+
+
+def unnamed(store: Store, prefixes: Sequence[str]) -> list[str]:
+    """Those of the key prefixes that no row names, not even one whose bytes are still to be purged."""
+    named: set[str] = set()
+    # In pieces, as databases bound the variables of a statement.
+    with store.read() as connection:
+        for start in range(0, len(prefixes), _PIECE):
+            query = select(checkpoints.c.prefix).where(
+                checkpoints.c.prefix.in_(prefixes[start : start + _PIECE]), checkpoints.c.purged_at.is_(None)
+            )
+            named.update(connection.execute(query).scalars())
+    return [prefix for prefix in prefixes if prefix not in named]
 
 
 def purged(store: Store, checkpoint_id: str) -> None:

@@ -49,8 +49,11 @@ def claim(store: Store, owner: str, device: str, lease_seconds: float, job_id: s
         return rows.save(connection, before, after, Actor.WORKER, now) if after else None
 
 
-def claimed(store: Store, owner: str, lease_seconds: float) -> Job | None:
-    """The job that `owner` holds without knowing it, since the answer to its claim was lost; its lease is prolonged."""
+def give_back(store: Store, owner: str) -> Job | None:
+    """Release the job that `owner` holds without knowing it, since the answer to its claim was lost or it believed its lease gone.
+
+    Not to be gone on with under the same fence: what was told and stored under it would be taken for the new attempt's.
+    """
     with store.write() as connection:
         held = [state.value for state in HELD]
         row = connection.execute(select(jobs).where(jobs.c.owner == owner, jobs.c.state.in_(held)).limit(1)).mappings().one_or_none()
@@ -59,7 +62,8 @@ def claimed(store: Store, owner: str, lease_seconds: float) -> Job | None:
         now, before = store.now(connection), rows.lock(connection, row["id"])
         if before.owner != owner:
             return None
-        return rows.save(connection, before, lifecycle.renew(before, before.fence, now, lease_seconds, Report()), Actor.WORKER, now)
+        after = lifecycle.release(before, before.fence, now, "its worker lost sight of it while the database was away")
+        return rows.save(connection, before, after, Actor.WORKER, now)
 
 
 def renew(

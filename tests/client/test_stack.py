@@ -1,6 +1,5 @@
 """What a stack on this machine promises: one owner, everything started, nothing left behind. The broker is the real one."""
 
-import contextlib
 import json
 import os
 import signal
@@ -19,6 +18,7 @@ from client.parts import Part
 from client.stack import Stack
 from contract.store import Store, schema, workers
 from tests.client import stand_ins
+from tests.processes import of_folder as parts_of
 
 PATIENCE_SECONDS = 30
 
@@ -29,19 +29,6 @@ def until(holds: Callable[[], object]) -> None:
     while not holds():
         assert time.monotonic() < deadline, "it did not come to hold"
         time.sleep(0.02)
-
-
-def parts_of(data_dir: Path) -> list[int]:
-    """Processes on this machine that belong to the folder: by their environment, or (Valkey overwrites its own) by the socket."""
-    found, socket = [], str(broker.socket_for(data_dir)).encode()
-    for entry in Path("/proc").iterdir():
-        # Processes come and go, and others' may not be looked at.
-        with contextlib.suppress(OSError):
-            if not entry.name.isdigit() or int(entry.name) == os.getpid():
-                continue
-            if str(data_dir).encode() in (entry / "environ").read_bytes() or socket in (entry / "cmdline").read_bytes():
-                found.append(int(entry.name))
-    return found
 
 
 @pytest.fixture

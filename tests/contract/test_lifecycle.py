@@ -24,6 +24,8 @@ DEEDS: dict[str, Deed] = {
     "fail": lambda job: lifecycle.fail(job, job.fence, NOW, FAILURE),
     "finish_cancel": lambda job: lifecycle.finish_cancel(job, job.fence, NOW),
     "cancel": lambda job: lifecycle.cancel(job, NOW),
+    "pause": lambda job: lifecycle.pause(job, NOW),
+    "resume": lambda job: lifecycle.resume(job, NOW),
     "release": lambda job: lifecycle.release(job, job.fence, NOW, "shutdown"),
     "crash": lambda job: lifecycle.crash(job, job.fence, NOW, "killed"),
     "expire": lambda job: lifecycle.expire(job, NOW),
@@ -34,7 +36,7 @@ DEEDS: dict[str, Deed] = {
 def job(state: JobState, **changes: object) -> Job:
     """A job in this state, as far gone as makes every deed possible that the state allows."""
     held = {"owner": "worker", "lease_until": NOW - 1, "started_at": 1.0, "deadline_at": NOW - 1} if state in HELD else {}
-    ended = {"finished_at": 5.0} if state in TERMINAL else {}
+    ended = {"finished_at": 5.0} if state in TERMINAL else {"paused_at": 5.0} if state is JobState.PAUSED else {}
     base = Job(id="job_1", tenant="t", name=None, metadata={}, spec=LIMITS, spec_sha256="", state=state, queue_deadline_at=NOW - 1, fence=3)
     return dataclasses.replace(base, **{**held, **ended, **changes})  # type: ignore[arg-type]
 
@@ -54,6 +56,7 @@ def test_a_deed_makes_an_allowed_move_or_is_refused(state: JobState, deed: str) 
     assert (after.owner is None) == (after.state not in HELD)
     assert (after.finished_at is not None) == (after.state in TERMINAL)
     assert (after.error is not None) == (after.state is JobState.FAILED)
+    assert (after.paused_at is not None) == (after.state is JobState.PAUSED)
 
 
 @pytest.mark.parametrize("state", sorted(TERMINAL))
@@ -123,3 +126,55 @@ def test_only_failures_of_the_surroundings_are_worth_another_try() -> None:
     assert {FailureCode.DISK_FULL, FailureCode.DEPENDENCY_DOWN} == RETRYABLE
     assert Failure(FailureCode.DISK_FULL, "", "").as_json()["retryable"] is True
     assert FAILURE.as_json()["retryable"] is False
+
+
+def test_a_pause_stops_the_clock_of_the_limits() -> None:
+    waiting = job(JobState.QUEUED, started_at=1.0, deadline_at=NOW + 50, queue_deadline_at=NOW + 20)
+    rested = lifecycle.pause(waiting, NOW)
+    assert (rested.state, rested.paused_at) == (JobState.PAUSED, NOW)
+    again = lifecycle.resume(rested, NOW + 1_000)
+    assert (again.state, again.paused_at, again.available_at) == (JobState.QUEUED, None, NOW + 1_000)
+    assert (again.deadline_at, again.queue_deadline_at) == (NOW + 1_050, NOW + 1_020)
+
+
+@pytest.mark.parametrize("deed", ["pause", "resume"])
+@pytest.mark.parametrize("state", JobState)
+def test_pause_and_resume_repeated_are_harmless_and_otherwise_answered_by_state(state: JobState, deed: str) -> None:
+    before = job(state, **({"paused_at": 1.0} if state is JobState.PAUSED else {}))
+    there = {"pause": {JobState.PAUSING, JobState.PAUSED}, "resume": {JobState.QUEUED, JobState.RUNNING}}[deed]
+    leads = {
+        "pause": {JobState.QUEUED: JobState.PAUSED, JobState.RUNNING: JobState.PAUSING},
+        "resume": {JobState.PAUSED: JobState.QUEUED},
+    }[deed]
+    if state in there:
+        assert getattr(lifecycle, deed)(before, NOW) is before
+    elif state in leads:
+        assert getattr(lifecycle, deed)(before, NOW).state is leads[state]
+    else:
+        with pytest.raises(StateConflictError, match=state.value):
+            getattr(lifecycle, deed)(before, NOW)
+
+
+def test_a_worker_that_dies_while_it_pauses_leaves_the_job_paused() -> None:
+    pausing = lifecycle.pause(job(JobState.RUNNING), NOW)
+    assert pausing.state is JobState.PAUSING
+    for rested in (lifecycle.expire(pausing, NOW), lifecycle.crash(pausing, pausing.fence, NOW, "killed")):
+        assert rested is not None
+        assert (rested.state, rested.paused_at, rested.owner) == (JobState.PAUSED, NOW, None)
+
+
+def test_a_job_that_runs_out_of_time_while_it_waits_says_what_it_waited_for() -> None:
+    waiting = job(JobState.QUEUED, started_at=1.0, deadline_at=NOW - 1, status_reason="no space left", resumes_on="torch 2.15.0, cpu, AVX2")
+    ended = lifecycle.time_out(waiting, NOW)
+    assert ended is not None
+    assert ended.error is not None
+    assert "no space left" in ended.error["hint"]
+    assert "torch 2.15.0, cpu, AVX2" in ended.error["hint"]
+
+
+def test_trainers_that_hang_again_and_again_fail_the_job_as_stalled() -> None:
+    hung = job(JobState.RUNNING, crash_count_since_progress=lifecycle.CRASHES_WITHOUT_PROGRESS - 1)
+    failed = lifecycle.crash(hung, hung.fence, NOW, "no sign of life", FailureCode.STALLED)
+    assert failed.error is not None
+    assert failed.error["code"] == "stalled"
+    assert "RIDGELINE_STALL_SECONDS" in failed.error["hint"]

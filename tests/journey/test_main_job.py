@@ -11,7 +11,8 @@ import httpx
 import pytest
 from safetensors.numpy import load
 
-from tests.journey.conftest import LONG, SMALL, Json, Up
+from tests.processes import is_alive
+from tests.up import LONG, SMALL, Json, Up
 
 pytestmark = pytest.mark.journey
 
@@ -135,8 +136,6 @@ def test_a_restart_of_the_whole_stack_keeps_every_job(own_up: Callable[[], Up]) 
 
 
 def test_kill_9_of_up_leaves_nothing_running_and_the_next_up_goes_on(own_up: Callable[[], Up]) -> None:
-    from tests.journey.conftest import is_alive
-
     first = own_up()
     job = first.submit({**SMALL, "epochs": 60})
     first.until(job["id"], lambda job: job["progress"]["epoch"] >= 1)

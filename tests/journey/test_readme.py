@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from safetensors.numpy import load_file
 
-from tests.journey.conftest import ROOT, Up
+from tests.up import ROOT, Up
 
 pytestmark = pytest.mark.journey
 

@@ -1,5 +1,7 @@
 """What the reconciler sets right, and what it does while the database is away."""
 
+import hashlib
+import os
 import threading
 from pathlib import Path
 
@@ -176,3 +178,47 @@ def test_ringing_returns_while_the_broker_hangs_and_more_wait_than_may(monkeypat
         bell.ring(f"job {index}")
     hang.set()
     bell.stop()
+
+
+def test_bytes_that_no_row_names_are_removed_once_no_upload_of_them_can_be_under_way(rig: Rig, hands, tmp_path: Path) -> None:
+    lease = hands.claim(rig.submit())
+    hands.checkpoint(lease, 1, 1.0)
+    artifacts = hands.artifacts
+    source = tmp_path / "orphan"
+    source.write_bytes(b"x")
+    for folder in ("step-2", "step-3"):
+        artifacts.put(f"{lease.job_id}/{lease.fence}/{folder}/state.json", source, hashlib.sha256(b"x").hexdigest())
+    artifacts.put("_ready/probe", source, hashlib.sha256(b"x").hexdigest())
+    part = artifacts.folder / lease.job_id / ".model.1.part"
+    part.write_bytes(b"half")
+    for path in (part, *artifacts.folder.rglob("*")):
+        if path.is_file() and "step-3" not in str(path):
+            os.utime(path, (1.0, 1.0))
+    rig.reconciler.round()
+    left = {found.key for found in artifacts.list()}
+    assert left == {f"{lease.job_id}/1/1/model.safetensors", f"{lease.job_id}/1/step-3/state.json"}
+    assert not part.exists()
+    assert not (artifacts.folder / "_ready").exists()
+
+
+def test_garbage_is_looked_for_now_and_then_not_in_each_round(rig: Rig, hands, monkeypatch: pytest.MonkeyPatch) -> None:
+    looked: list[str] = []
+    monkeypatch.setattr(LocalFolder, "prune", lambda *_: looked.append("looked"))
+    for _ in range(5):
+        rig.reconciler.round()
+    assert len(looked) == 1
+    rig.clock.now += 601.0
+    rig.reconciler.round()
+    assert len(looked) == 2
+
+
+def test_bytes_that_wait_to_be_purged_are_no_garbage_and_are_removed_once(rig: Rig, hands) -> None:
+    lease = hands.claim(rig.submit())
+    hands.checkpoint(lease, 1, 1.0)
+    (row,) = checkpoints.listed(rig.store, jobs.get(rig.store, "default", lease.job_id))
+    assert checkpoints.unnamed(rig.store, [row.prefix, "other"]) == ["other"]
+    with rig.store.write() as connection:
+        connection.execute(update(tables.checkpoints).values(deleted_at=1.0))
+    assert checkpoints.unnamed(rig.store, [row.prefix]) == []
+    checkpoints.purged(rig.store, row.id)
+    assert checkpoints.unnamed(rig.store, [row.prefix]) == [row.prefix]

@@ -1,9 +1,10 @@
 """A trainer process that speaks the true protocol and trains nothing: it does what the job's metadata says.
 
 `script` is a list of words: `epoch`, `checkpoint`, `finish`, `diverge`, `segfault`, `exit`, `garbage`, `wait` (until told to
-stop), `deaf` (never hears a stop). A resumed job goes on after the last word that its checkpoint has seen.
+stop), `deaf` (never hears a stop), `hang` (says nothing more). A resumed job goes on after the last word that its checkpoint has seen.
 """
 
+import faulthandler
 import hashlib
 import json
 import os
@@ -17,6 +18,7 @@ from worker import orders
 from worker.training import lifeline
 
 lifeline.tie_to_parent()
+faulthandler.register(signal.SIGUSR1, all_threads=True)
 stop = threading.Event()
 incoming: list[orders.Order] = []
 arrived = threading.Event()
@@ -75,6 +77,20 @@ def result(epoch: int, word: int, resumed: tuple[int, ...]) -> events.Result:
     )
 
 
+def nap(order: orders.Train, *, forever: bool) -> bool:
+    """`nap` takes a tenth of a second, `work` leaves a mark in the file `trace` until told to stop. Whether it was told."""
+    if not forever:
+        return stop.wait(0.1)
+    with Path(order.spec.metadata["trace"]).open("a") as trace:
+        while not stop.wait(0.005):
+            print("at work", file=trace, flush=True)
+    return True
+
+
+def stuck() -> None:
+    threading.Event().wait()
+
+
 def train(order: orders.Train) -> None:
     script = order.spec.metadata["script"].split()
     word, epoch = 0, 0
@@ -92,6 +108,11 @@ def train(order: orders.Train) -> None:
                 say(events.EpochDone(epoch=epoch, step=word, metrics={"train.loss": 1.0, "val.loss": 0.5}, seconds=0.1))
             case "checkpoint":
                 checkpoint(order, word, epoch)
+            case "nap" | "work":
+                if nap(order, forever=deed == "work"):
+                    checkpoint(order, word - 1, epoch, interim=True)
+                    say(events.Stopped(step=word))
+                    return
             case "diverge":
                 say(events.Failed(code=events.FailureCode.DIVERGED, message="loss became nan at step 3", hint="try lr below 0.5", step=3))
                 return
@@ -107,6 +128,8 @@ def train(order: orders.Train) -> None:
                 checkpoint(order, word - 1, epoch, interim=True)
                 say(events.Stopped(step=word))
                 return
+            case "hang":
+                stuck()
             case "deaf":
                 threading.Event().wait()
     say(events.Finished(result=result(epoch, word, resumed)))

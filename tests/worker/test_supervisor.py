@@ -1,21 +1,29 @@
 """What a worker promises about the job it holds, shown with a scripted trainer in a real process."""
 
 import os
+import random
 import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from time import monotonic, sleep
+from typing import Any
 
 import pytest
 from sqlalchemy import text
 
+from contract import lifecycle
 from contract.artifacts import LocalFolder
+from contract.errors import StoreUnavailableError
 from contract.job import Job, JobState
+from contract.lifecycle import CRASHES_WITHOUT_PROGRESS, Actor
 from contract.settings import Settings
 from contract.spec import JobSpec
-from contract.store import Store, checkpoints, jobs, workers
+from contract.store import Store, checkpoints, jobs, leases, rows, workers
+from worker import orders, storage
+from worker.attempt import Attempt
+from worker.process import Trainer
 from worker.supervisor import Supervisor
 
 TRAINER = (sys.executable, str(Path(__file__).with_name("scripted_trainer.py")))
@@ -137,17 +145,172 @@ def test_a_job_that_kills_every_trainer_fails_and_its_neighbour_does_not(
     supervisor.start()
     job = submit(sqlite_store, f"epoch {poison} wait")
     neighbour = submit(sqlite_store, "epoch")
-    for _ in range(200):
-        with sqlite_store.write() as connection:
-            connection.execute(text("UPDATE jobs SET available_at = 0 WHERE state = 'queued'"))
-        if jobs.get(sqlite_store, TENANT, job.id).is_terminal:
-            break
-        sleep(0.05)
-    done = until(sqlite_store, job, ended)
+    done = hastened(sqlite_store, job)
     assert done.error is not None
     assert (done.error["code"], done.attempt) == ("crash_loop", 3)
     assert cause in done.error["message"]
     assert until(sqlite_store, neighbour, ended).state is JobState.SUCCEEDED
+
+
+def test_a_trainer_that_hangs_is_killed_with_its_stack_in_the_history_and_the_job_fails_as_stalled_in_the_end(
+    settings: Settings, sqlite_store: Store
+) -> None:
+    supervisor = Supervisor(settings.model_copy(update={"stall_seconds": 0.3}), trainer_command=TRAINER)
+    try:
+        supervisor.start()
+        job = submit(sqlite_store, "epoch hang")
+        neighbour = submit(sqlite_store, "epoch")
+        done = hastened(sqlite_store, job)
+        assert until(sqlite_store, neighbour, ended).state is JobState.SUCCEEDED
+    finally:
+        supervisor.close()
+    assert done.error is not None
+    assert (done.error["code"], done.attempt) == ("stalled", CRASHES_WITHOUT_PROGRESS)
+    assert "RIDGELINE_STALL_SECONDS" in done.error["hint"]
+    stacks = [event.data["stack"] for event in jobs.events(sqlite_store, job.id) if "stack" in event.data]
+    assert len(stacks) == CRASHES_WITHOUT_PROGRESS
+    assert all(any("in stuck" in line for line in stack) for stack in stacks)
+
+
+def test_a_lease_is_renewed_while_bytes_travel(
+    supervisor: Supervisor, sqlite_store: Store, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held, renewed = threading.Event(), threading.Event()
+    upload, renew = storage.upload, leases.renew
+
+    def slow(*given: Any) -> checkpoints.Draft:
+        held.set()
+        assert renewed.wait(10)
+        return upload(*given)
+
+    def seen(*given: Any) -> Job:
+        job = renew(*given)
+        if held.is_set():
+            renewed.set()
+        return job
+
+    monkeypatch.setattr(storage, "upload", slow)
+    monkeypatch.setattr(leases, "renew", seen)
+    job = submit(sqlite_store, "epoch checkpoint")
+    supervisor.answer(job.id)
+    assert jobs.get(sqlite_store, TENANT, job.id).state is JobState.SUCCEEDED
+
+
+def test_a_job_paused_while_its_checkpoint_is_fetched_is_not_begun(
+    supervisor: Supervisor, sqlite_store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    heard = threading.Event()
+    fetch, hear = storage.fetch_newest, Attempt._hear
+
+    def slow(*given: Any) -> Any:
+        move(sqlite_store, job, lifecycle.pause)
+        assert heard.wait(10)
+        return fetch(*given)
+
+    def notice(self: Attempt, found: Job) -> None:
+        hear(self, found)
+        if found.state is JobState.PAUSING:
+            heard.set()
+
+    monkeypatch.setattr(storage, "fetch_newest", slow)
+    monkeypatch.setattr(Attempt, "_hear", notice)
+    told: list[orders.Order] = []
+    tell = Trainer.tell
+    monkeypatch.setattr(Trainer, "tell", lambda self, order: told.append(order) or tell(self, order))
+    job = submit(sqlite_store, "epoch")
+    supervisor.answer(job.id)
+    assert jobs.get(sqlite_store, TENANT, job.id).state is JobState.PAUSED
+    assert told == []
+
+
+def test_news_whose_answer_was_lost_is_told_again_and_written_once(
+    supervisor: Supervisor, sqlite_store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    renew = leases.renew
+
+    def unheard(*given: Any) -> Job:
+        job = renew(*given)
+        if random.random() < 0.5:
+            raise StoreUnavailableError("the connection broke after COMMIT")
+        return job
+
+    random.seed(1)
+    monkeypatch.setattr(leases, "renew", unheard)
+    monkeypatch.setattr("worker.tenure.sleep", lambda _: None)
+    job = submit(sqlite_store, "epoch checkpoint " * 10)
+    supervisor.answer(job.id)
+    done = jobs.get(sqlite_store, TENANT, job.id)
+    told = [event.data["epoch"] for event in jobs.events(sqlite_store, job.id) if event.type == "epoch"]
+    assert (done.state, done.epoch, told) == (JobState.SUCCEEDED, 10, [*range(1, 11)])
+
+
+def test_a_job_whose_claim_had_no_answer_is_not_left_lying_until_its_lease_ends(
+    supervisor: Supervisor, sqlite_store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    claim = leases.claim
+
+    def unheard(*given: Any) -> Job | None:
+        monkeypatch.setattr(leases, "claim", claim)
+        claim(*given)
+        raise StoreUnavailableError("the connection broke after COMMIT")
+
+    monkeypatch.setattr(leases, "claim", unheard)
+    job = submit(sqlite_store, "epoch")
+    with pytest.raises(StoreUnavailableError):
+        supervisor.answer(job.id)
+    assert jobs.get(sqlite_store, TENANT, job.id).state is JobState.RUNNING
+    supervisor.answer(job.id)
+    done = jobs.get(sqlite_store, TENANT, job.id)
+    assert (done.state, done.attempt, done.crash_count, done.release_count) == (JobState.SUCCEEDED, 2, 0, 1)
+
+
+def test_an_owner_that_could_not_renew_for_a_whole_lease_stops_by_itself(
+    settings: Settings, sqlite_store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    supervisor = Supervisor(settings.model_copy(update={"lease_seconds": 0.5}), trainer_command=TRAINER)
+    told: list[orders.Order] = []
+    tell = Trainer.tell
+    monkeypatch.setattr(Trainer, "tell", lambda self, order: told.append(order) or tell(self, order))
+    job = submit(sqlite_store, "epoch wait")
+    thread = threading.Thread(target=supervisor.answer, args=[job.id])
+    thread.start()
+    until(sqlite_store, job, lambda found: found.epoch == 1)
+
+    def away(*_: Any) -> Job:
+        raise StoreUnavailableError("the database is away")
+
+    monkeypatch.setattr(leases, "renew", away)
+    thread.join(timeout=20)
+    assert not thread.is_alive()
+    assert orders.Stop(job_id=job.id, save=False) in told
+    supervisor.close()
+
+
+def test_a_job_that_must_resume_to_the_bit_waits_for_a_worker_of_its_class(supervisor: Supervisor, sqlite_store: Store) -> None:
+    supervisor.start()
+    job = submit(sqlite_store, "epoch checkpoint wait")
+    until(sqlite_store, job, lambda found: found.checkpoint_seq == 1)
+    execute(sqlite_store, "UPDATE jobs SET resumes_on = 'torch 1.0, cpu, none'")
+    os.kill(supervisor.trainer_pid, signal.SIGKILL)
+    waiting = until(sqlite_store, job, lambda found: found.state is JobState.QUEUED)
+    other = submit(sqlite_store, "epoch")
+    until(sqlite_store, other, ended)
+    assert jobs.get(sqlite_store, TENANT, job.id).attempt == waiting.attempt
+    execute(sqlite_store, f"UPDATE jobs SET resumes_on = 'torch none, cpu, none' WHERE id = '{job.id}'")
+    until(sqlite_store, job, lambda found: found.attempt == waiting.attempt + 1)
+
+
+@pytest.mark.parametrize("script", ["epoch wait", "epoch deaf"])
+def test_a_paused_job_rests_without_an_owner_and_goes_on_when_resumed(supervisor: Supervisor, sqlite_store: Store, script: str) -> None:
+    supervisor.start()
+    job = submit(sqlite_store, script)
+    until(sqlite_store, job, lambda found: found.epoch == 1)
+    move(sqlite_store, job, lifecycle.pause)
+    resting = until(sqlite_store, job, lambda found: found.state is JobState.PAUSED)
+    assert (resting.owner, resting.crash_count) == (None, 0)
+    assert (resting.checkpoint_id is None) == ("deaf" in script)
+    move(sqlite_store, job, lifecycle.resume)
+    assert until(sqlite_store, job, lambda found: found.state is JobState.RUNNING).attempt == 2
 
 
 def test_a_diverged_job_fails_at_once_with_its_remedy(supervisor: Supervisor, sqlite_store: Store) -> None:
@@ -280,7 +443,7 @@ def test_what_an_attempt_did_not_foresee_ends_its_trainer_with_it(
     def broken(*_: object) -> None:
         raise ZeroDivisionError
 
-    monkeypatch.setattr("worker.attempt.News.add", broken)
+    monkeypatch.setattr("worker.tenure.News.add", broken)
     with pytest.raises(ZeroDivisionError):
         supervisor.answer(job.id)
     with pytest.raises(ProcessLookupError):
@@ -295,6 +458,27 @@ def test_a_spec_of_another_version_fails_and_says_so(supervisor: Supervisor, sql
     done = jobs.get(sqlite_store, TENANT, job.id)
     assert done.error is not None
     assert done.error["code"] == "spec_invalid"
+
+
+def hastened(store: Store, job: Job) -> Job:
+    """The job at its end, its waits between attempts cut short."""
+
+    def ended_soon(found: Job) -> bool:
+        execute(store, "UPDATE jobs SET available_at = 0 WHERE state = 'queued'")
+        return found.is_terminal
+
+    return until(store, job, ended_soon, 30)
+
+
+def move(store: Store, job: Job, deed: Callable[[Job, float], Job]) -> None:
+    with store.write() as connection:
+        before = rows.lock(connection, job.id)
+        rows.save(connection, before, deed(before, store.now(connection)), Actor.CLIENT, store.now(connection))
+
+
+def execute(store: Store, statement: str) -> None:
+    with store.write() as connection:
+        connection.execute(text(statement))
 
 
 def until_idle(store: Store) -> None:

@@ -1,16 +1,17 @@
 """The promises of the store about a job's lease, on both databases."""
 
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import pytest
 from sqlalchemy import text, update
 
-from contract.errors import IdempotencyMismatchError, LostLeaseError, NotFoundError, StateConflictError
+from contract.errors import IdempotencyMismatchError, LostLeaseError, NotFoundError, StateConflictError, StoreUnavailableError
 from contract.events import FailureCode, File, StopReason
 from contract.job import Job, JobState
-from contract.lifecycle import CRASHES_WITHOUT_PROGRESS, Failure, Report
+from contract.lifecycle import CRASHES_WITHOUT_PROGRESS, Actor, Failure, Report
 from contract.spec import JobSpec
-from contract.store import Store, checkpoints, jobs, leases, metrics, sweep, tables
+from contract.store import Store, checkpoints, jobs, leases, metrics, rows, sweep, tables
 from contract.store.leases import Lease
 from contract.store.rows import Note
 
@@ -297,3 +298,82 @@ def test_the_structure_refuses_a_second_result_and_a_state_that_is_none(store: S
         connection.execute(text("UPDATE jobs SET state = 'lost'"))
     with pytest.raises(IntegrityError), store.write() as connection:
         connection.execute(text("UPDATE jobs SET finished_at = NULL"))
+
+
+def test_a_renewal_sent_again_after_a_lost_answer_is_written_once(store: Store) -> None:
+    job, lease = running(store)
+    for _ in range(2):
+        renewed = leases.renew(store, lease, 60, Report(epoch=1), [Note("epoch", "epoch 1")], batch=1)
+    assert [event.type for event in jobs.events(store, job.id)].count("epoch") == 1
+    leases.renew(store, lease, 60, Report(epoch=2), [Note("epoch", "epoch 2")], batch=2)
+    assert (renewed.told, jobs.get(store, TENANT, job.id).epoch) == (1, 2)
+
+
+def test_the_next_owner_counts_its_news_anew(store: Store) -> None:
+    job, lease = running(store)
+    leases.renew(store, lease, 60, notes=[Note("epoch", "epoch 1")], batch=5)
+    leases.release(store, lease, "shutdown")
+    again = leases.claim(store, "worker-2", "cpu", 60)
+    assert again is not None
+    leases.renew(store, Lease(again.id, again.fence), 60, notes=[Note("epoch", "epoch 2")], batch=1)
+    assert [event.message for event in jobs.events(store, job.id) if event.type == "epoch"] == ["epoch 1", "epoch 2"]
+
+
+def test_a_checkpoint_recorded_again_after_a_lost_answer_is_one_checkpoint(store: Store) -> None:
+    job, lease = running(store)
+    once = checkpoints.record(store, lease, draft(1, 0.5))
+    assert checkpoints.record(store, lease, draft(1, 0.5)) == once
+    assert [kept.seq for kept in checkpoints.listed(store, job)] == [1]
+
+
+def test_a_job_whose_claim_had_no_answer_is_given_back_by_its_owner_alone(store: Store) -> None:
+    job, lease = running(store)
+    assert leases.give_back(store, "worker-2") is None
+    back = leases.give_back(store, "worker-1")
+    assert back is not None
+    assert (back.id, back.state, back.crash_count, back.release_count) == (job.id, JobState.QUEUED, 0, 1)
+    with pytest.raises(LostLeaseError):
+        leases.renew(store, lease, 60)
+    assert leases.give_back(store, "worker-1") is None
+
+
+def test_a_row_that_moved_since_it_was_read_is_not_written(store: Store) -> None:
+    job, _ = running(store)
+    stale = replace(job, version=job.version - 1)
+    with pytest.raises(StoreUnavailableError, match="try again"), store.write() as connection:
+        rows.save(connection, stale, replace(stale, epoch=9), Actor.WORKER, 1.0)
+    assert jobs.get(store, TENANT, job.id).epoch == 0
+
+
+def test_each_release_for_want_of_space_rests_twice_as_long_until_a_checkpoint_is_stored(store: Store) -> None:
+    submit(store)
+    rests = []
+    for turn in range(4):
+        with store.write() as connection:
+            connection.execute(text("UPDATE jobs SET available_at = 0"))
+        job = leases.claim(store, "worker", "cpu", 60)
+        assert job is not None
+        lease = Lease(job.id, job.fence)
+        if turn == 3:
+            checkpoints.record(store, lease, draft(1, 0.5))
+        released = leases.release(store, lease, "no space left", 15)
+        rests.append(round(released.available_at - released.updated_at))
+    assert rests == [15, 30, 60, 15]
+    assert released.crash_count == 0
+
+
+def test_a_job_with_a_checkpoint_is_left_to_workers_of_its_class_unless_its_spec_allows_any(store: Store) -> None:
+    machine = {"torch": "2.15.0", "device": "cpu", "cpu_capability": "AVX2", "precision": "float32", "threads": 2}
+    for resume, others in (("bitwise", 0), ("anywhere", 1)):
+        submit(store, checkpoints=SPEC.checkpoints.model_copy(update={"resume": resume}))
+        job = leases.claim(store, "worker", "cpu", 60, on="torch 1.0, cpu, none")
+        assert job is not None
+        lease = Lease(job.id, job.fence)
+        leases.renew(store, lease, 60, Report(machine=machine))
+        checkpoints.record(store, lease, draft(1, 0.5))
+        leases.release(store, lease, "shutdown")
+        other = leases.claim(store, "worker", "cpu", 60, on="torch 2.15.0, cpu, AVX512")
+        assert (other is not None) == bool(others)
+        same = other or leases.claim(store, "worker", "cpu", 60, on="torch 2.15.0, cpu, AVX2")
+        assert same is not None
+        assert same.id == job.id
