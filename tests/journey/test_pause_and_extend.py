@@ -4,8 +4,8 @@ import hashlib
 
 import pytest
 
-from tests.journey.conftest import LONG, SMALL, Json, Up
 from tests.journey.test_main_job import download
+from tests.up import LONG, SMALL, Json, Up
 
 pytestmark = pytest.mark.journey
 
@@ -41,12 +41,11 @@ def test_a_paused_job_rests_on_a_checkpoint_while_its_worker_trains_others_and_e
     up.until(job["id"], lambda job: job["progress"]["epoch"] >= 3)
     act(up, job, "pause", 202)
     paused = up.until(job["id"], lambda job: job["status"] == "paused")
-    held = [worker["job_id"] for worker in up.http.get("/v1/workers").json()["data"]]
-    assert job["id"] not in held
     last = up.http.get(f"{job['links']['checkpoints']}/last").json()
     assert last["step"] == paused["progress"]["step"] > 0
     other = up.submit(SMALL)
     assert up.ended(other["id"])["status"] == "succeeded"
+    assert job["id"] not in [worker["job_id"] for worker in up.http.get("/v1/workers").json()["data"]]
     assert up.job(job["id"]) == paused
     resumed = act(up, job, "resume", 202)
     assert resumed["queue"]["waits_for"].startswith("torch ")
