@@ -32,6 +32,7 @@ class Storm:
         began = time.monotonic()
         try:
             report: Report = getattr(import_module(module), function)(scale, seed, database)
+            report.name = f"{self.name}, {database}"
         except Exception as error:
             traceback.print_exc()
             report = Report(f"{self.name}, {database}", violations=[f"broken off: {type(error).__name__}: {error}"], seed=seed)
@@ -55,11 +56,60 @@ STORMS: Final = (
         release={"sqlite": 20, "postgresql": 10},
     ),
     Storm(
+        "zombies",
+        "300 sleeps longer than the lease: 0 stale writes accepted",
+        "tests.faults.on_fresh:zombies",
+        short={"sqlite": 15, "postgresql": 15},
+        release={"sqlite": 150, "postgresql": 150},
+    ),
+    Storm(
         "broker",
         "300 events: 0 lost, a job starts within 20 s",
         "tests.faults.broker:broker",
         short={"sqlite": 20},
         release={"sqlite": 300},
+    ),
+    Storm(
+        "cancels",
+        "2,000 races with a cancel: exactly one winner",
+        "tests.faults.on_fresh:cancels",
+        short={"sqlite": 50, "postgresql": 50},
+        release={"sqlite": 1000, "postgresql": 1000},
+    ),
+    Storm(
+        "obeyed",
+        "no trainer at work on a job that is cancelled",
+        "tests.faults.on_fresh:obeyed",
+        short={"sqlite": 10, "postgresql": 10},
+        release={"sqlite": 100, "postgresql": 100},
+    ),
+    Storm(
+        "bits",
+        "the weights of an undisturbed run after 1 to 5 interruptions, through the service",
+        "tests.faults.bits_served:bits_served",
+        short={"sqlite": 5},
+        release={"sqlite": 60, "postgresql": 20},
+    ),
+    Storm(
+        "commits",
+        "COMMITs cut on the wire: 0 mistaken outcomes",
+        "tests.faults.on_fresh:commits",
+        short={"postgresql": 30},
+        release={"postgresql": 600},
+    ),
+    Storm(
+        "transactions",
+        "80,000 transactions by many processes: 0 `database is locked`",
+        "tests.faults.on_fresh:transactions",
+        short={"sqlite": 900},
+        release={"sqlite": 80_000},
+    ),
+    Storm(
+        "simulation",
+        "1,000,000 schedules of the pure core: 0 violations",
+        "tests.faults.on_fresh:simulated",
+        short={"memory": 20_000},
+        release={"memory": 1_000_000},
     ),
 )
 """In the order in which they run. A storm is added by a function in a file beside this one and a line here."""
@@ -71,7 +121,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--release", action="store_true", help="as large as for a release: hours rather than minutes")
     parser.add_argument("--seed", type=int, default=None, help="decides what is harmed and when; drawn, and printed, if not given")
     parser.add_argument("--only", action="append", choices=[storm.name for storm in STORMS], help="this storm; may be repeated")
-    parser.add_argument("--database", choices=("sqlite", "postgresql"), help="on this database alone")
+    parser.add_argument("--database", choices=("sqlite", "postgresql", "memory"), help="on this database alone")
     parser.add_argument("--table", type=Path, help="a file to write the table to, as markdown")
     given = parser.parse_args(arguments)
     seed = SystemRandom().randrange(2**32) if given.seed is None else given.seed
