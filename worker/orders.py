@@ -1,10 +1,14 @@
-"""What a trainer can be told, one JSON line each on its standard input."""
+"""What a trainer can be told: one JSON line each on its standard input, and a signal."""
 
-from typing import Annotated, Literal
+import signal
+from typing import Annotated, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 from contract.spec import JobSpec
+
+DUMP_SIGNAL: Final = signal.SIGUSR1
+"""Has the trainer write the stack of every thread to its log; see `worker.training.lifeline`."""
 
 
 class _Order(BaseModel):

@@ -17,14 +17,12 @@ from pydantic import ValidationError
 from contract import events
 from contract.settings import Settings
 from worker import orders
+from worker.orders import DUMP_SIGNAL
 
 # The trainer gets no address and no password: it reads data, trains, and writes files.
 _WITHHELD: Final = ("RIDGELINE_DATABASE_URL", "RIDGELINE_REDIS_URL")
 _TAIL_LINES = 100
 _DUMP_SECONDS = 1.0
-
-DUMP_SIGNAL: Final = signal.SIGUSR1
-"""Has the trainer write the stack of every thread to its log; see `worker.training.lifeline`."""
 
 TRAINER: Final = (sys.executable, "-m", "worker.training")
 

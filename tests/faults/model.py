@@ -8,6 +8,7 @@ the judge looks. Left out as well, since nothing here depends on them: metrics, 
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 from contract import lifecycle
 from contract.errors import LostLeaseError, StoreUnavailableError
@@ -96,12 +97,7 @@ class Tables:
         rows = self.checkpoints[before.id]
         row = Checkpoint(f"{before.id}-{before.checkpoint_seq + 1}", lease.fence, prefix)
         after = lifecycle.checkpoint(before, lease.fence, now, row.id, None)
-        rows.append(row)
-        try:
-            saved = self._save(before, after, "checkpoint", lease, notes=1)
-        except StoreUnavailableError:
-            rows.remove(row)
-            raise
+        saved = self._save(before, after, "checkpoint", lease, 1, partial(rows.append, row))
         for surplus in [one for one in rows if one.kept][: -before.spec["checkpoints"]["keep_last"]]:
             surplus.kept = False
         self.recorded.add(prefix)
@@ -114,12 +110,7 @@ class Tables:
         after = lifecycle.succeed(before, lease.fence, now)
         if before.id in self.results:
             raise Violation(f"only its primary key kept a second result of job {before.id} out")
-        self.results[before.id] = (lease.fence, weights)
-        try:
-            return self._save(before, after, "succeed", lease)
-        except StoreUnavailableError:
-            del self.results[before.id]
-            raise
+        return self._save(before, after, "succeed", lease, 0, partial(self.results.__setitem__, before.id, (lease.fence, weights)))
 
     def fail(self, lease: Lease, failure: Failure, now: float) -> Job:
         before = self.jobs[lease.job_id]
@@ -200,7 +191,10 @@ class Tables:
                 done += 1
         return done
 
-    def _save(self, before: Job, after: Job, deed: str, lease: Lease | None = None, notes: int = 0) -> Job:
+    def _save(
+        self, before: Job, after: Job, deed: str, lease: Lease | None = None, notes: int = 0, also: Callable[[], None] | None = None
+    ) -> Job:
+        """Write the row, its events, and what belongs to the same transaction: all of it, or nothing where the guard says no."""
         if after is before and not notes:
             return before
         event = (before.state, after.state) if after.state is not before.state else None
@@ -212,6 +206,8 @@ class Tables:
         if not self._is_untouched(before):
             raise StoreUnavailableError(f"job {before.id} changed while it was being changed; try again")
         self.jobs[before.id] = after
+        if also:
+            also()
         self.judge.wrote(self, before, after, deed, lease, event)
         return after
 

@@ -244,7 +244,7 @@ def test_news_whose_answer_was_lost_is_told_again_and_written_once(
     assert (done.state, done.epoch, told) == (JobState.SUCCEEDED, 10, [*range(1, 11)])
 
 
-def test_a_claim_whose_answer_was_lost_is_found_again_by_its_worker(
+def test_a_job_whose_claim_had_no_answer_is_not_left_lying_until_its_lease_ends(
     supervisor: Supervisor, sqlite_store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     claim = leases.claim
@@ -261,7 +261,7 @@ def test_a_claim_whose_answer_was_lost_is_found_again_by_its_worker(
     assert jobs.get(sqlite_store, TENANT, job.id).state is JobState.RUNNING
     supervisor.answer(job.id)
     done = jobs.get(sqlite_store, TENANT, job.id)
-    assert (done.state, done.attempt, done.crash_count) == (JobState.SUCCEEDED, 1, 0)
+    assert (done.state, done.attempt, done.crash_count, done.release_count) == (JobState.SUCCEEDED, 2, 0, 1)
 
 
 def test_an_owner_that_could_not_renew_for_a_whole_lease_stops_by_itself(

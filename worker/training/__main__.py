@@ -9,6 +9,7 @@ from worker.training import lifeline
 def main() -> None:
     """Ties the process to its supervisor before anything slow, then loads torch and serves."""
     lifeline.tie_to_parent()
+    lifeline.explain_on_demand()
     lifeline.keep_freed_memory()
     # cuBLAS reads it when CUDA starts; jobs that ask for determinism need it and the others do not mind.
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")

@@ -15,14 +15,18 @@ from worker.training.optimizers import metric
 from worker.training.run import Run, Stopwatch, Totals
 
 
-def run(spec: JobSpec, scratch: Path, resume_from: Path | None = None) -> Run:
-    """The run that `spec` describes, at its beginning or where the checkpoint in `resume_from` left it.
+def run(spec: JobSpec, scratch: Path, resume_from: Path | None = None, begun_with_epochs: int | None = None) -> Run:
+    """The run that `spec` describes, at its beginning or where the checkpoint in `resume_from` left it; `begun_with_epochs` as in
+    `checkpoint.restore`. On a resume torch computes with as many threads as it did then, from here on.
 
     Raises TrainingError where the data, the device or the checkpoint is not what the spec needs.
     """
     watch = Stopwatch()
     with watch.measure("load"):
         saved = checkpoint.read(resume_from) if resume_from else None
+        if saved:
+            # Before anything is summed: the moments of the pixels too depend on how many threads share them.
+            torch.set_num_threads(saved.state.machine.threads)
         device = precision.device(spec.device)
         # Precision `auto` was decided when the job began; another machine may choose otherwise and must not.
         chosen = saved.state.machine.precision if saved and spec.precision == "auto" else precision.choose(spec.precision, device)
@@ -60,7 +64,7 @@ def run(spec: JobSpec, scratch: Path, resume_from: Path | None = None) -> Run:
         made.terms = penalties.build(spec.penalties, network, named, made.steps_per_epoch, spec.seed)
         averaging.begin(made)
         if saved:
-            checkpoint.restore(made, saved)
+            checkpoint.restore(made, saved, begun_with_epochs)
     return made
 
 

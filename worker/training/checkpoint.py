@@ -4,43 +4,77 @@
 safetensors into the standard module; its metadata says how the pixels were standardised. `trainer.safetensors` holds what training
 goes on from: the optimizer's tensors, the sums of the epoch under way, a polish's frozen support and, where an average is given away,
 that average and the weights it is of. `state.json` says where the run stands, and of the optimizer what is no tensor. Batches, dropout
-and schedules are functions of seed and step
-and have no state. See `folder` for the files.
+and schedules are functions of seed and step and have no state. See `folder` for the files, and `saver` for when they are written.
 """
 
 import json
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
-from typing import Literal
+from typing import Final, Literal
 
 import safetensors.torch
+import torch
 from pydantic import BaseModel, ConfigDict, ValidationError
 from torch import Tensor
 
 from contract import events
+from contract.events import FailureCode
 from contract.spec import JobSpec
-from worker.training import finite, folder, penalties, polish, weights
-from worker.training.faults import ArtifactCorruptError
+from worker.training import finite, folder, penalties, polish, schedules, weights
+from worker.training.faults import ArtifactCorruptError, TrainingError
 from worker.training.optimizers import state
 from worker.training.run import Run
 from worker.training.standing import Standing
 
-# What says who asked and how long it may take, and nothing about the training.
-_BESIDE_TRAINING = {"name", "metadata", "limits", "priority"}
+# What says who asked, where it may run and how long it may take, and nothing about the training. Of the checkpoint policy only
+# `resume`: the rest decides which epoch is called best and which weights are kept, and so what a result says.
+_BESIDE_TRAINING: Final[Mapping[str, bool | set[str]]] = {
+    "name": True,
+    "metadata": True,
+    "limits": True,
+    "priority": True,
+    "checkpoints": {"resume"},
+}
 
 
 class State(BaseModel):
-    """What `state.json` holds."""
+    """What `state.json` holds. Nothing has a default: a file that leaves something out is refused."""
 
     model_config = ConfigDict(extra="forbid", ser_json_inf_nan="constants")
 
-    format: Literal[1] = 1
+    format: Literal[1]
     spec_sha256: str
     data_sha256: str
     machine: events.Machine
     standing: Standing
-    optimizer: state.Remembered = state.Remembered()
+    optimizer: state.Remembered
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """A run as it stood at a step boundary, in host memory: nothing that training does later moves it."""
+
+    name: str
+    """Of the folder it will be."""
+    step: int
+    interim: bool
+    """See `events.CheckpointWritten`."""
+    spec: JobSpec
+    data: events.Data
+    machine: events.Machine
+    standing: Standing
+    optimizer: state.Remembered
+    model: dict[str, Tensor]
+    trainer: dict[str, Tensor]
+    inputs: dict[str, str]
+    """What the network needs to know of its inputs."""
+
+    @property
+    def size_bytes(self) -> int:
+        """Of its tensors."""
+        return sum(value.nbytes for part in (self.model, self.trainer) for value in part.values())
 
 
 @dataclass(frozen=True)
@@ -53,31 +87,60 @@ class Saved:
 
 
 def write(run: Run, *, interim: bool = False) -> events.CheckpointWritten:
-    """Writes the run as it stands into a new folder of its scratch. Raises OSError, for instance when the disk is full."""
-    name = f"step-{run.step:08d}-end" if interim else f"step-{run.step:08d}"
+    """Writes the run as it stands into a new folder of its scratch, and waits for it. Raises DivergedError and OSError."""
     with run.watch.measure("checkpoint"):
-        finite.read(run)
-        if not interim:
-            run.standing.checkpoint_due = False
-        files = save(run, run.scratch / name)
-    return events.CheckpointWritten(
-        folder=name,
-        epoch=run.standing.epoch,
+        name = f"step-{run.step:08d}-end" if interim else f"step-{run.step:08d}"
+        return put(take(run, name, interim=interim), run.scratch)
+
+
+def take(run: Run, name: str, *, interim: bool) -> Snapshot:
+    """Copies the run as it stands to host memory. Raises DivergedError where it is not worth keeping."""
+    finite.read(run)
+    if not interim:
+        run.standing.checkpoint_due = False
+    return Snapshot(
+        name=name,
         step=run.step,
-        files=files,
-        metrics=run.standing.metrics,
         interim=interim,
+        spec=run.spec,
+        data=run.data.lineage,
+        machine=run.machine,
+        standing=run.standing.model_copy(),  # its fields are replaced and never changed in place
+        optimizer=state.remembered(run.optimizer, run.named),
+        model=_copied(_own(run) | weights.given_away(run)),
+        trainer=_copied(_trainer(run)),
+        inputs=_inputs(run),
     )
 
 
-def save(run: Run, target: Path) -> tuple[events.File, ...]:
-    """Writes the run as it stands into the new folder `target`; it appears there whole or not at all."""
-    contents = {
-        "model.safetensors": safetensors.torch.save(_model(run), metadata=_metadata(run)),
-        "trainer.safetensors": safetensors.torch.save(_trainer(run)),
-        "state.json": _state(run).model_dump_json(indent=1).encode(),
+def put(snapshot: Snapshot, scratch: Path) -> events.CheckpointWritten:
+    """Writes a snapshot into a new folder of `scratch`; it appears there whole or not at all. Raises OSError."""
+    files = folder.write(scratch / snapshot.name, contents(snapshot))
+    return events.CheckpointWritten(
+        folder=snapshot.name,
+        epoch=snapshot.standing.epoch,
+        step=snapshot.step,
+        files=files,
+        metrics=snapshot.standing.metrics,
+        interim=snapshot.interim,
+    )
+
+
+def contents(snapshot: Snapshot) -> dict[str, bytes]:
+    """The files of a snapshot by name, the manifest aside."""
+    told = State(
+        format=1,
+        spec_sha256=spec_sha256(snapshot.spec),
+        data_sha256=snapshot.data.sha256,
+        machine=snapshot.machine,
+        standing=snapshot.standing,
+        optimizer=snapshot.optimizer,
+    )
+    return {
+        "model.safetensors": safetensors.torch.save(snapshot.model, metadata=snapshot.inputs),
+        "trainer.safetensors": safetensors.torch.save(snapshot.trainer),
+        "state.json": told.model_dump_json(indent=1).encode(),
     }
-    return folder.write(target, contents)
 
 
 def read(source: Path) -> Saved:
@@ -93,11 +156,16 @@ def read(source: Path) -> Saved:
         raise ArtifactCorruptError(f"the checkpoint {source.name} is whole but cannot be understood ({error})", _HINT) from error
 
 
-def restore(run: Run, saved: Saved) -> None:
-    """Puts a freshly built run where `saved` left it. Raises ArtifactCorruptError where it is another job's checkpoint."""
+def restore(run: Run, saved: Saved, begun_with_epochs: int | None = None) -> None:
+    """Puts a freshly built run where `saved` left it. `begun_with_epochs` is what the spec's `epochs` may have been then, where the
+    job extends another.
+
+    Raises ArtifactCorruptError where it is another job's checkpoint, and TrainingError where the job must not go on from it here.
+    """
     told = saved.state
-    _refuse_other("spec", told.spec_sha256, spec_sha256(run.spec))
+    extended = _is_extended(run.spec, told, begun_with_epochs)
     _refuse_other("data", told.data_sha256, run.data.lineage.sha256)
+    _refuse_elsewhere(run, told.machine)
     run.standing = told.standing.model_copy(deep=True)
     run.standing.resumed_at_steps = (*run.standing.resumed_at_steps, run.step)
     try:
@@ -112,16 +180,13 @@ def restore(run: Run, saved: Saved) -> None:
         polish.restore(run, saved.trainer)
     except (KeyError, RuntimeError) as error:
         raise ArtifactCorruptError(f"the checkpoint's tensors are not those of this network ({error})", _HINT) from error
-    if told.machine != run.machine:
+    for why in _not_to_the_bit(run, told.machine, begun_with_epochs if extended else None):
         run.standing.bitwise = False
-        run.warnings.append(
-            f"resumed on {run.machine.fingerprint()} what was begun on {told.machine.fingerprint()}; "
-            "the result will not be equal to the bit to that of an uninterrupted run"
-        )
+        run.warnings.append(f"{why}; the result will not be equal to the bit to that of an uninterrupted run")
 
 
 def spec_sha256(spec: JobSpec) -> str:
-    """Of everything in the spec that training depends on."""
+    """Of everything in the spec that training and its result depend on."""
     return sha256(json.dumps(spec.model_dump(mode="json", exclude=_BESIDE_TRAINING), sort_keys=True).encode()).hexdigest()
 
 
@@ -129,17 +194,13 @@ _OPTIMIZER = "optimizer."
 _HINT = "Resume from an earlier checkpoint, or start the job anew."
 
 
-def _model(run: Run) -> dict[str, Tensor]:
-    return _plainly(_own(run) | weights.given_away(run))
-
-
 def _own(run: Run) -> dict[str, Tensor]:
     """What training has made of the network at the last step boundary."""
     return run.model.state_dict() | run.held_buffers
 
 
-def _metadata(run: Run) -> dict[str, str]:
-    """What the network needs to know of its inputs. One key: safetensors writes several in an order that varies."""
+def _inputs(run: Run) -> dict[str, str]:
+    """One key: safetensors writes several in an order that varies."""
     return {"normalization": json.dumps({"mean": run.data.mean.tolist(), "std": run.data.std.tolist()})}
 
 
@@ -149,28 +210,52 @@ def _trainer(run: Run) -> dict[str, Tensor]:
     found |= {f"{_OPTIMIZER}{name}": value for name, value in state.tensors(run.optimizer, run.named).items()}
     if away := weights.given_away(run):
         found |= {f"raw.{name}": value for name, value in _own(run).items() if name in away}
-    return _plainly(found)
+    return found
 
 
-def _state(run: Run) -> State:
-    return State(
-        spec_sha256=spec_sha256(run.spec),
-        data_sha256=run.data.lineage.sha256,
-        machine=run.machine,
-        standing=run.standing,
-        optimizer=state.remembered(run.optimizer, run.named),
-    )
-
-
-def _plainly(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    """On the CPU in the standard layout, whatever layout the device prefers."""
-    return {name: value.detach().to("cpu").contiguous() for name, value in tensors.items()}
+def _copied(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """On the CPU in the standard layout, whatever layout the device prefers, and in memory of their own."""
+    return {name: torch.empty(value.shape, dtype=value.dtype).copy_(value.detach()) for name, value in tensors.items()}
 
 
 def _named(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
 
 
+def _is_extended(spec: JobSpec, told: State, begun_with_epochs: int | None) -> bool:
+    """Whether the checkpoint is of the job that this one extends; refused unless it is of that or of this one."""
+    if begun_with_epochs is not None and told.spec_sha256 == spec_sha256(spec.model_copy(update={"epochs": begun_with_epochs})):
+        if told.standing.polished_from is not None:
+            message = f"the job was polished after epoch {told.standing.polished_from} and cannot be trained on from there"
+            raise TrainingError(FailureCode.SPEC_INVALID, message, "Extend a job that has no polish, or submit this one from the start.")
+        return True
+    _refuse_other("spec", told.spec_sha256, spec_sha256(spec))
+    return False
+
+
 def _refuse_other(what: str, saved: str, present: str) -> None:
     if saved != present:
         raise ArtifactCorruptError(f"the checkpoint was written for other {what} (sha256 {saved[:12]}…, now {present[:12]}…)", _HINT)
+
+
+def _refuse_elsewhere(run: Run, began: events.Machine) -> None:
+    if run.spec.checkpoints.resume == "bitwise" and began.machine_class() != run.machine.machine_class():
+        raise TrainingError(
+            # Retried: a claim is only given to a worker of the class, and one that was given to another is put back for it.
+            FailureCode.DEPENDENCY_DOWN,
+            f"the job was begun on {began.machine_class()} and this worker is {run.machine.machine_class()}, where its bits would differ",
+            "Start a worker of the first kind, or retry the job with checkpoints.resume 'anywhere'.",
+        )
+
+
+def _not_to_the_bit(run: Run, began: events.Machine, begun_with_epochs: int | None) -> Iterator[str]:
+    """Each reason why the resumed job will end otherwise than an uninterrupted one."""
+    if (began.machine_class(), began.threads) != (run.machine.machine_class(), run.machine.threads):
+        yield f"resumed on {run.machine.fingerprint()} what was begun on {began.fingerprint()}"
+    elif run.device.type == "cuda" and not run.spec.deterministic:
+        yield "resumed on a GPU, some of whose algorithms vary from run to run unless the spec is `deterministic`"
+    if begun_with_epochs is not None and schedules.looks_ahead(run.spec.schedule):
+        yield (
+            f"extended from {begun_with_epochs} to {run.spec.epochs} epochs under a `{run.spec.schedule.kind}` schedule, whose learning "
+            f"rate now goes on along the curve of {run.spec.epochs}"
+        )

@@ -1,35 +1,42 @@
 """How a run is trained: a generator of what it has to say, which its caller may leave, save or end at any yield."""
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from time import monotonic
 
 from contract import events
-from worker.training import batches, checkpoint, evaluation, finite, polish, precision, report, schedules, stationarity, step
+from worker.training import batches, evaluation, finite, polish, precision, report, schedules, stationarity, step
+from worker.training.evaluation import Evaluation
 from worker.training.run import Run, Totals
 from worker.training.said import TICK, Said
+from worker.training.saver import Saver
 from worker.training.standing import GRADIENT_MAPPING
 
 _REPORT_SECONDS = 0.5
 
 
-def fit(run: Run) -> Iterator[Said]:
+def fit(run: Run, saver: Saver | None = None) -> Iterator[Said]:
     """Trains from where `run` stands to its end: Started first, then a yield after every step, Finished last.
 
-    Whenever it yields, `run` is at a step boundary and `checkpoint.write` may be called. Raises DivergedError, and OSError
-    where a checkpoint cannot be written.
+    A checkpoint is said when it is written, all of them before Finished. Whenever it yields, `run` is at a step boundary and may be
+    saved. Raises DivergedError, and OSError where a checkpoint could not be written.
     """
-    with precision.algorithms(deterministic=run.spec.deterministic):
+    with precision.algorithms(deterministic=run.spec.deterministic), saver or Saver(run) as saver:
         yield report.started(run)
         yield from (events.Warned(message=message) for message in run.warnings)
-        while run.standing.checkpoint_due or not run.is_over:
-            if run.standing.checkpoint_due:
-                yield checkpoint.write(run)
-            elif polish.is_due(run):
-                polish.begin(run)
-            else:
-                yield from _epoch(run)
-        test = yield from evaluation.over(run, run.data.test)
+        test = yield from saver.alongside(_train(run, saver))
         yield events.Finished(result=report.result(run, test))
+
+
+def _train(run: Run, saver: Saver) -> Generator[Said, None, Evaluation]:
+    while run.standing.checkpoint_due or not run.is_over:
+        if run.standing.checkpoint_due:
+            saver.take()
+        elif polish.is_due(run):
+            polish.begin(run)
+        else:
+            yield from _epoch(run)
+    saver.hurry()
+    return (yield from evaluation.over(run, run.data.test))
 
 
 def _epoch(run: Run) -> Iterator[Said]:

@@ -1,6 +1,7 @@
-"""That a trainer never outlives its supervisor, and what it asks of the system before torch is loaded."""
+"""That a trainer never outlives its supervisor and can say where it hangs, and what it asks of the system before torch is loaded."""
 
 import ctypes
+import faulthandler
 import os
 import signal
 import sys
@@ -18,6 +19,14 @@ def tie_to_parent() -> None:
     expected = os.environ.get("RIDGELINE_PARENT_PID")
     if expected is not None and os.getppid() != int(expected):
         os._exit(0)
+
+
+def explain_on_demand() -> None:
+    """Has every thread's stack written to stderr on DUMP_SIGNAL, even by a process that hangs in a call of the system."""
+    # Here and not above: reading what a spec is takes a while, in which the supervisor may already be gone.
+    from worker.orders import DUMP_SIGNAL
+
+    faulthandler.register(DUMP_SIGNAL, all_threads=True, chain=False)
 
 
 def keep_freed_memory() -> None:

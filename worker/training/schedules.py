@@ -44,6 +44,11 @@ def factor(schedule: schedules.Schedule, step: int, steps: int, steps_per_epoch:
             assert_never(schedule)
 
 
+def looks_ahead(schedule: schedules.Schedule) -> bool:
+    """Whether its value at a step depends on how many steps the whole job has."""
+    return isinstance(schedule, schedules.Cosine | schedules.OneCycle)
+
+
 def watch(schedule: schedules.Schedule, watched: Watched, metrics: dict[str, float]) -> Watched:
     """What is remembered after an epoch with these `metrics`: torch.optim.lr_scheduler.ReduceLROnPlateau's step."""
     if not isinstance(schedule, schedules.Plateau):

@@ -12,6 +12,7 @@ import traceback
 from collections import deque
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from time import monotonic
 
 import torch
 
@@ -19,11 +20,14 @@ from contract import events
 from contract.events import FailureCode
 from contract.spec import JobSpec
 from worker import orders
-from worker.training import build, checkpoint, datasets, lifeline, precision, wire
+from worker.training import build, datasets, lifeline, precision, wire
 from worker.training.faults import TrainingError
 from worker.training.fit import fit
 from worker.training.run import Run
-from worker.training.said import Tick
+from worker.training.said import Said, Tick
+from worker.training.saver import Saver
+
+_BEAT_SECONDS = 10.0
 
 
 def serve(voice: wire.Voice, inbox: wire.Inbox) -> None:
@@ -47,6 +51,8 @@ class Trainer:
         self._inbox = inbox
         self._waiting: deque[orders.Order | wire.Unreadable] = deque()
         self._ended: str | None = None
+        self._threads = torch.get_num_threads()
+        self._said_at = monotonic()
 
     def follow(self) -> None:
         """Takes the next order and sees it through."""
@@ -69,7 +75,8 @@ class Trainer:
     def _train(self, order: orders.Train) -> None:
         run: Run | None = None
         try:
-            run = build.run(order.spec, Path(order.scratch), Path(order.checkpoint) if order.checkpoint else None)
+            source = Path(order.checkpoint) if order.checkpoint else None
+            run = build.run(order.spec, Path(order.scratch), source, order.begun_with_epochs)
             self._drive(order, run)
         except Exception as error:  # whatever it is, the job fails with a reason and the process takes the next one
             if not isinstance(error, TrainingError):
@@ -77,19 +84,30 @@ class Trainer:
             self._voice.say(failed(error, run.step if run else 0))
         self._ended = order.job_id
         del run
+        # A resumed job computes with as many threads as it began with; the next one is this worker's own again.
+        torch.set_num_threads(self._threads)
         _tidy()
 
     def _drive(self, order: orders.Train, run: Run) -> None:
-        for said in fit(run):
-            if not isinstance(said, Tick):
-                self._voice.say(said)
+        saver = Saver(run, order.checkpoint_seconds)
+        for said in fit(run, saver):
+            self._say(said, run)
             if isinstance(said, events.Finished):
                 return
             if stop := self._stop(order.job_id):
-                if stop.save:
-                    self._voice.say(checkpoint.write(run, interim=True))
-                self._voice.say(events.Stopped(step=run.step))
+                for written in saver.end() if stop.save else ():
+                    self._say(written, run)
+                self._say(events.Stopped(step=run.step), run)
                 return
+
+    def _say(self, said: Said, run: Run) -> None:
+        """Passes on what is news, and a sign of life where nothing has been for long though the work goes on."""
+        if isinstance(said, Tick):
+            if monotonic() - self._said_at < _BEAT_SECONDS:
+                return
+            said = events.Beat(step=run.step)
+        self._voice.say(said)
+        self._said_at = monotonic()
 
     def _stop(self, job_id: str) -> orders.Stop | None:
         """The Stop for the job under way, if one has come. Another Train waits its turn."""

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from contract import events
 from contract.spec import JobSpec, check
-from worker.training import build, penalties, polish
+from worker.training import build, checkpoint, folder, penalties, polish
 from worker.training.fit import fit
 from worker.training.optimizers import state
 from worker.training.run import Run
@@ -47,6 +47,11 @@ def result(run: Run) -> events.Result:
     last = said(run)[-1]
     assert isinstance(last, events.Finished)
     return last.result
+
+
+def save(run: Run, target: Path) -> None:
+    """Writes the run as it stands to `target`."""
+    folder.write(target, checkpoint.contents(checkpoint.take(run, target.name, interim=True)))
 
 
 def to_step(run: Run, step: int) -> Iterator[Said]:

@@ -82,11 +82,9 @@ def test_jobs_are_trained_one_after_another_in_the_same_process(trainer: Process
     first, second = trainer.hear_out(), trainer.hear_out()
 
     for told in (first, second):
-        assert [event.type for event in told if event.type != "progress"] == [
-            "started",
-            *["epoch_done", "checkpoint_written"] * 3,
-            "finished",
-        ]
+        types = [event.type for event in told if event.type != "progress"]
+        assert [kind for kind in types if kind != "checkpoint_written"] == ["started", *["epoch_done"] * 3, "finished"]
+        assert types.count("checkpoint_written") == 3
     assert first[-1] != second[-1]
 
 

@@ -132,7 +132,7 @@ def test_a_checkpoint_amid_sams_second_pass_shows_the_weights_before_the_step(tm
             break
         if isinstance(said, Tick):
             source = tmp_path / f"saved{number}"
-            checkpoint.save(run, source)
+            jobs.save(run, source)
             saved = checkpoint.read(source).model
             assert all(torch.equal(saved[name], value) for name, value in begun.items())
             seen.add(torch.equal(run.named["fc1.weight"], begun["fc1.weight"]))

@@ -12,7 +12,6 @@ import pytest
 from contract import events
 from contract.spec import JobSpec, check, losses, models, optimizers, penalties, schedules
 from tests.worker.training import jobs
-from worker.training import checkpoint
 
 
 def _kinds(union: Any) -> dict[str, type[Any]]:
@@ -59,7 +58,7 @@ def _prove(tmp_path: Path, **fields: Any) -> list[events.Metrics]:
 
     halted = jobs.run(tmp_path / "halted", **fields)
     jobs.to_step(halted, whole.steps_per_epoch + 1)
-    checkpoint.save(halted, tmp_path / "saved")
+    jobs.save(halted, tmp_path / "saved")
     resumed = jobs.run(tmp_path / "resumed", tmp_path / "saved", **fields)
     last = jobs.said(resumed)[-1]
 
