@@ -280,7 +280,9 @@ class Schedule:
             self._arrive()
             return
         self._try(
-            self._pick([self.tables.expire, self.tables.time_out, *(partial(self.tables.cancel, job_id) for job_id in self._cancels)])
+            self._pick(
+                [self.tables.expire, self.tables.time_out, *(partial(self.tables.cancel, job_id) for job_id in sorted(self._cancels))]
+            )
         )
 
     def _arrive(self) -> None:
