@@ -89,7 +89,7 @@ class Contender:
     def die(self) -> None:
         """Leave half a submission behind: written, and not committed."""
         with self.store.write() as connection:
-            job = jobs._new(TENANT, SPEC, SPEC.model_dump(mode="json"), "0" * 64, "never committed", self.store.now(connection))
+            job = jobs._new(TENANT, SPEC, self.store.now(connection))
             rows.create(connection, job, 0.0)
             os.kill(os.getpid(), signal.SIGKILL)
 
