@@ -23,7 +23,7 @@ from tests.faults.report import Report
 from tests.faults.rig import Rig, Role, kill, rigged
 from tests.up import LONG, ROOT, SMALL, Json
 
-STALL_SECONDS: Final = 8.0
+STALL_SECONDS: Final = 6.0
 _CLOTHES: Final = "fashion_mnist"
 _IMAGES: Final = "train-images-idx3-ubyte.gz"
 _SHIPPED: Final = ROOT / "worker" / "training" / "data" / _CLOTHES
@@ -31,7 +31,7 @@ _SHIPPED: Final = ROOT / "worker" / "training" / "data" / _CLOTHES
 _SLOW: Final[Json] = {**SMALL, "dataset": {"kind": "fake", "train_rows": 60_000}, "epochs": 1}
 _OF_CLOTHES: Final[Json] = {**SMALL, "dataset": {"kind": "builtin"}, "epochs": 1}
 _DIVERGING: Final[Json] = {**SMALL, "optimizer": {"kind": "sgd", "lr": 10.0, "momentum": 0.99}, "loss": {"kind": "half_mse"}, "epochs": 50}
-_LARGE: Final[Json] = {**SMALL, "model": {"kind": "mlp", "hidden": [8192, 8192]}}
+_LARGE: Final[Json] = {**SMALL, "model": {"kind": "mlp", "hidden": [6000, 6000]}}
 _ROOM: Final = 64 << 20
 
 Look = Callable[[Job], None]
