@@ -125,10 +125,9 @@ class Worker:
         return f"claims {job.id} under fence {job.fence}"
 
     def _take(self, job_id: str | None) -> Any:
-        held = self._send("claimed", self.name) if self.is_unsure else None
+        if self.is_unsure:
+            self._send("give_back", self.name)
         self.is_unsure = False
-        if held:
-            return held
         return self._send("claim", self.name, job_id)
 
     def _go_on(self, attempt: Attempt, now: float) -> str:

@@ -74,12 +74,12 @@ class Tables:
                 return self._save(before, after, "claim", lease), lease
         return None
 
-    def claimed(self, owner: str, now: float) -> tuple[Job, Lease] | None:
-        """What `owner` holds without knowing it, since the answer to its claim was lost."""
+    def give_back(self, owner: str, now: float) -> Job | None:
+        """Release what `owner` holds without knowing it."""
         for before in self.jobs.values():
             if before.owner == owner:
-                lease = self.leases[before.id]
-                return self._save(before, lifecycle.renew(before, before.fence, now, LEASE_SECONDS, Report()), "renew", lease), lease
+                after = lifecycle.release(before, before.fence, now, "its worker lost sight of it")
+                return self._save(before, after, "release", self.leases[before.id])
         return None
 
     def kept(self, job_id: str, _now: float) -> list[Checkpoint]:
@@ -92,7 +92,7 @@ class Tables:
 
     def checkpoint(self, lease: Lease, prefix: str, now: float) -> Job:
         before = self.jobs[lease.job_id]
-        if prefix in self.recorded:
+        if self._is_recorded(prefix):
             return before
         rows = self.checkpoints[before.id]
         row = Checkpoint(f"{before.id}-{before.checkpoint_seq + 1}", lease.fence, prefix)
@@ -182,6 +182,9 @@ class Tables:
 
     def _is_committed(self, lease: Lease) -> bool:
         return self.results[lease.job_id][0] == lease.fence
+
+    def _is_recorded(self, prefix: str) -> bool:
+        return prefix in self.recorded
 
     def _sweep(self, deed: str, outcome: Callable[[Job], Job | None]) -> int:
         done = 0

@@ -270,7 +270,14 @@ def test_an_owner_that_could_not_renew_for_a_whole_lease_stops_by_itself(
     supervisor = Supervisor(settings.model_copy(update={"lease_seconds": 0.5}), trainer_command=TRAINER)
     told: list[orders.Order] = []
     tell = Trainer.tell
-    monkeypatch.setattr(Trainer, "tell", lambda self, order: told.append(order) or tell(self, order))
+
+    def listen(trainer: Trainer, order: orders.Order) -> None:
+        told.append(order)
+        if isinstance(order, orders.Stop):
+            supervisor.drain()  # it would take the job again at once
+        tell(trainer, order)
+
+    monkeypatch.setattr(Trainer, "tell", listen)
     job = submit(sqlite_store, "epoch wait")
     thread = threading.Thread(target=supervisor.answer, args=[job.id])
     thread.start()
@@ -284,6 +291,8 @@ def test_an_owner_that_could_not_renew_for_a_whole_lease_stops_by_itself(
     assert not thread.is_alive()
     assert orders.Stop(job_id=job.id, save=False) in told
     supervisor.close()
+    back = jobs.get(sqlite_store, TENANT, job.id)
+    assert (back.state, back.crash_count, back.release_count) == (JobState.QUEUED, 0, 1)
 
 
 def test_a_job_that_must_resume_to_the_bit_waits_for_a_worker_of_its_class(supervisor: Supervisor, sqlite_store: Store) -> None:
