@@ -9,6 +9,8 @@ from contract.store.leases import Lease
 from contract.store.rows import Note
 from tests.faults import commits, locks, outages
 
+pytestmark = pytest.mark.faults
+
 
 @pytest.fixture
 def postgresql_migrated(postgresql_url: str) -> str:
