@@ -7,7 +7,7 @@ from tests.faults.client import Client
 from tests.faults.databases import Kind
 from tests.faults.kinds import KINDS
 from tests.faults.report import Report
-from tests.faults.rig import rigged
+from tests.faults.rig import Rig, rigged
 from tests.faults.storms import logged, settle, undisturbed
 from tests.up import Up
 
@@ -27,16 +27,26 @@ def at_once(scale: int, seed: int, database: Kind) -> Report:
                 made = [client.submit(kind, f"key-{round_number}-{number}") for number, kind in enumerate(kinds)]
                 report.jobs += len(made)
                 _wait_for_one(rig.up, made, rng)
-                client.ask(rng.choice(made), "cancel")
+                cancelled, paused = rng.sample(made, 2)
+                client.ask(cancelled, "cancel")
+                client.ask(paused, "pause")
                 time.sleep(rng.uniform(0, 0.3))
                 report.add("processes killed", rig.kill_everything())
                 report.notes["massacres"] = round_number + 1
                 rig.start()
+                _resume(rig, client, paused)
                 rig.until(lambda: rig.unfinished() == 0, "the end of every job after all was killed")
             settle(rig, report, client, weights, log)
     report.trials = scale
     report.seconds = time.monotonic() - began
     return report
+
+
+def _resume(rig: Rig, client: Client, job_id: str) -> None:
+    """Set a job going again that was paused, or about to be, when all was killed."""
+    rig.until(lambda: client.job(job_id)["status"] != "pausing", "the rest of a job that was asked to pause")
+    if client.job(job_id)["status"] == "paused":
+        client.ask(job_id, "resume")
 
 
 def _wait_for_one(up: Up, made: list[str], rng: Random) -> None:
