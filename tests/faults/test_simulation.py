@@ -21,14 +21,16 @@ from tests.faults import exhaustive, hands, model, simulation, swift
 from tests.faults.invariants import Violation
 from tests.faults.simulation import Counts
 
-LEAST_STATES = 10_000
-LEAST_POISON_STATES = 5_000
+LEAST_STATES = 45_000
+LEAST_POISON_STATES = 7_000
 SCHEDULES = 20_000
 FEW = 3_000
 """Schedules within which each planted fault is found many times over."""
 ROOT = Path(__file__).parents[2]
 NO_DEED_MAKES = {(JobState.PAUSING, JobState.QUEUED)}
 """Moves that the table allows and that nothing in the lifecycle makes: a job that is pausing comes to rest or ends."""
+ONLY_BY_A_DEADLINE_OR_A_FAILURE = {(JobState.QUEUED, JobState.FAILED), (JobState.PAUSING, JobState.FAILED)}
+"""Moves that the search leaves to the simulation, with the deadlines and the jobs that diverge."""
 ALLOWED = {(before, after) for before, afters in MOVES.items() for after in afters}
 FAULTS = {
     "answer lost", "bell doubled", "bell lost", "database away", "disk full", "everything killed", "reconciler restarted", "request late",
@@ -53,11 +55,12 @@ def test_the_schedules_make_every_move_meet_every_fault_and_come_to_every_end(st
     assert set(storms.ends) == ENDS
 
 
+@pytest.mark.timeout(900)  # some 90 s of a core
 def test_no_state_that_two_workers_and_a_job_can_reach_breaks_a_promise(capsys: pytest.CaptureFixture[str]) -> None:
     found = exhaustive.search(late=0)
     with capsys.disabled():
         print(f"\n2 workers x 1 job, clients: {found}")
-    assert found.moves == ALLOWED - NO_DEED_MAKES
+    assert found.moves == ALLOWED - NO_DEED_MAKES - ONLY_BY_A_DEADLINE_OR_A_FAILURE
     assert found.states >= LEAST_STATES
     assert found.ends == {"succeeded", "cancelled", "crash_loop"}
 
@@ -69,8 +72,8 @@ def test_no_late_request_saves_or_breaks_a_job_that_always_dies() -> None:
 
 
 def test_a_schedule_is_decided_by_its_seed_alone() -> None:
-    """In two processes whose sets and dictionaries hash otherwise."""
-    traces = [_trace(seed=71, hash_seed=hash_seed) for hash_seed in ("1", "2")]
+    """In two processes whose sets hash otherwise. Many seeds: an order that leaks shows in few of them."""
+    traces = [_traces(hash_seed) for hash_seed in ("1", "2")]
     assert traces[0] == traces[1]
     assert "claims" in traces[0]
 
@@ -203,7 +206,7 @@ def test_a_reconciler_that_does_not_wait_after_an_outage_loses_nothing(monkeypat
     assert hasty.expiries > waited.expiries
 
 
-def _trace(seed: int, hash_seed: str) -> str:
-    command = [sys.executable, "-m", "tests.faults.simulation", "--seed", str(seed)]
+def _traces(hash_seed: str) -> str:
+    script = "from tests.faults import simulation\nfor seed in range(200): simulation.replay(seed)"
     environment = {**os.environ, "PYTHONHASHSEED": hash_seed, "PYTHONPATH": str(ROOT)}
-    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=True).stdout
+    return subprocess.run([sys.executable, "-c", script], cwd=ROOT, env=environment, capture_output=True, text=True, check=True).stdout
