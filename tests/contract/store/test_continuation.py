@@ -73,7 +73,9 @@ def test_a_pause_and_a_resume_put_the_limits_off_by_the_rest(store: Store) -> No
     assert jobs.resume(store, TENANT, job.id) == (resumed, False)
 
 
-@pytest.mark.parametrize("deed", [jobs.pause, jobs.resume, jobs.retry, lambda *where: jobs.extend(*where, 1)], ids=str)
+@pytest.mark.parametrize(
+    "deed", [jobs.pause, jobs.resume, jobs.retry, lambda *where: jobs.extend(*where, 1)], ids=["pause", "resume", "retry", "extend"]
+)
 def test_a_foreign_tenants_job_is_not_found(store: Store, deed: Any) -> None:
     job = jobs.submit(store, TENANT, SPEC).job
     with pytest.raises(NotFoundError):
