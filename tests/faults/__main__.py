@@ -98,11 +98,32 @@ STORMS: Final = (
         release={"postgresql": 600},
     ),
     Storm(
+        "commits-at-work",
+        "COMMITs cut under workers at work: 0 mistaken outcomes",
+        "tests.faults.on_fresh:commits_at_work",
+        short={"postgresql": 12},
+        release={"postgresql": 300},
+    ),
+    Storm(
+        "outages",
+        "PostgreSQL killed under workers at work: 0 lost, 0 taken for deserted",
+        "tests.faults.on_fresh:outages",
+        short={"postgresql": 2},
+        release={"postgresql": 30},
+    ),
+    Storm(
         "transactions",
         "80,000 transactions by many processes: 0 `database is locked`",
         "tests.faults.on_fresh:transactions",
         short={"sqlite": 900},
         release={"sqlite": 80_000},
+    ),
+    Storm(
+        "poison",
+        "each poison with its own code, its neighbour unharmed",
+        "tests.faults.poison:poisons",
+        short={"sqlite": 1},
+        release={"sqlite": 3, "postgresql": 3},
     ),
     Storm(
         "simulation",

@@ -3,7 +3,7 @@
     python -m tests.faults.exhaustive
 
 Workers and tables are those of the simulation. What makes the space finite: times are only before or after now, fences and attempts keep
-their order but not their value, and counters that no rule reads stand still. At most one request is late at a time.
+their order but not their value, and counters that no rule reads stand still. Left to the simulation are deadlines, news, full disks, and purges later than at once.
 """
 
 from collections import deque
@@ -390,7 +390,7 @@ def _facts(job: Job) -> State:
 
 def _job(row: State, checkpoints: int) -> Job:
     owner, fence, state, code, crashes, lease_until, available_at, cancel_deadline = row
-    return swift.replace(
+    job: Job = swift.replace(
         _TEMPLATE,
         owner=owner,
         fence=fence,
@@ -406,6 +406,7 @@ def _job(row: State, checkpoints: int) -> Job:
         finished_at=NOW if state in TERMINAL else None,
         paused_at=NOW if state is JobState.PAUSED else None,
     )
+    return job
 
 
 def _time(name: str, job: Job) -> float | None:

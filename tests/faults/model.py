@@ -2,8 +2,8 @@
 
 Mirrored are `rows.save` with its guard and its events, `leases`, `checkpoints.record` with retention, `sweep`, and the cancel, pause and
 resume of `jobs`. Left out on purpose are the triggers and constraints of the real tables: here the pure functions must hold alone, and
-the judge looks. Left out as well, since nothing here depends on them: metrics, devices, priorities, and which checkpoint is best.
-`test_mirror.py` holds these tables against the real ones, deed by deed.
+the judge looks. Left out as well, since nothing here depends on them: metrics, devices, machine classes, priorities, and which checkpoint is best.
+Nothing yet holds these tables against the real ones but the eye: who changes a transaction there changes it here.
 """
 
 from collections.abc import Callable

@@ -9,6 +9,7 @@ from pathlib import Path
 from contract.store import Store, schema
 from tests.faults import commits as commits_cut
 from tests.faults import databases, locks, obedience, races, simulation
+from tests.faults import outages as outages_seen
 from tests.faults import zombies as zombies_woken
 from tests.faults.databases import Kind
 from tests.faults.invariants import Violation
@@ -33,6 +34,16 @@ def obeyed(scale: int, seed: int, database: Kind) -> Report:
 def commits(scale: int, seed: int, database: Kind) -> Report:
     with _migrated(database) as (url, _):
         return commits_cut.storm(url, scale, seed)
+
+
+def commits_at_work(scale: int, seed: int, database: Kind) -> Report:
+    with _migrated(database) as (url, folder):
+        return outages_seen.cut_off(url, folder, scale, seed)
+
+
+def outages(scale: int, seed: int, _: Kind) -> Report:
+    """On a server of its own, which it kills."""
+    return outages_seen.storm(scale, seed, lease_seconds=20, away_seconds=0)
 
 
 def transactions(scale: int, seed: int, database: Kind) -> Report:

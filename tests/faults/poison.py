@@ -2,9 +2,11 @@
 
 import fcntl
 import os
+import random
 import resource
 import shutil
 import signal
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -16,11 +18,12 @@ from sqlalchemy import update
 
 from contract.job import Job, JobState
 from contract.store import jobs, tables
+from tests.faults.databases import Kind
 from tests.faults.report import Report
-from tests.faults.rig import Rig, Role, kill
+from tests.faults.rig import Rig, Role, kill, rigged
 from tests.up import LONG, ROOT, SMALL, Json
 
-STALL_SECONDS: Final = 8.0
+STALL_SECONDS: Final = 6.0
 _CLOTHES: Final = "fashion_mnist"
 _IMAGES: Final = "train-images-idx3-ubyte.gz"
 _SHIPPED: Final = ROOT / "worker" / "training" / "data" / _CLOTHES
@@ -28,7 +31,7 @@ _SHIPPED: Final = ROOT / "worker" / "training" / "data" / _CLOTHES
 _SLOW: Final[Json] = {**SMALL, "dataset": {"kind": "fake", "train_rows": 60_000}, "epochs": 1}
 _OF_CLOTHES: Final[Json] = {**SMALL, "dataset": {"kind": "builtin"}, "epochs": 1}
 _DIVERGING: Final[Json] = {**SMALL, "optimizer": {"kind": "sgd", "lr": 10.0, "momentum": 0.99}, "loss": {"kind": "half_mse"}, "epochs": 50}
-_LARGE: Final[Json] = {**SMALL, "model": {"kind": "mlp", "hidden": [8192, 8192]}}
+_LARGE: Final[Json] = {**SMALL, "model": {"kind": "mlp", "hidden": [6000, 6000]}}
 _ROOM: Final = 64 << 20
 
 Look = Callable[[Job], None]
@@ -43,13 +46,16 @@ def settings(folder: Path) -> dict[str, str]:
     return {"RIDGELINE_DATA_FOLDER": str(folder), "RIDGELINE_STALL_SECONDS": f"{STALL_SECONDS:g}"}
 
 
-def storm(rig: Rig, folder: Path, seed: int = 0) -> Report:
-    """Every poison, each beside a healthy neighbour, on a running stack of one worker that was told the `settings(folder)`."""
-    report = Report("poison", seed=seed)
-    for name in POISONS:
-        report.add(name)
-        report.jobs += 2
-        report.violations += fed(rig, folder, name)
+def poisons(scale: int, seed: int, database: Kind) -> Report:
+    """Every poison so many times, in an order drawn from the seed, each beside a healthy neighbour, on a stack of one worker."""
+    report, chance = Report("poison", seed=seed), random.Random(seed)
+    with tempfile.TemporaryDirectory(prefix="rl-data-") as folder, rigged(database, **settings(Path(folder))) as rig:
+        rig.start()
+        for name in (name for _ in range(scale) for name in chance.sample([*POISONS], len(POISONS))):
+            report.add(name)
+            report.jobs += 2
+            report.violations += fed(rig, Path(folder), name)
+        report.violations += rig.down()
     return report
 
 

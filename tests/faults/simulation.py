@@ -280,7 +280,9 @@ class Schedule:
             self._arrive()
             return
         self._try(
-            self._pick([self.tables.expire, self.tables.time_out, *(partial(self.tables.cancel, job_id) for job_id in self._cancels)])
+            self._pick(
+                [self.tables.expire, self.tables.time_out, *(partial(self.tables.cancel, job_id) for job_id in sorted(self._cancels))]
+            )
         )
 
     def _arrive(self) -> None:
@@ -369,8 +371,18 @@ class Schedule:
         is_short = kind > 0.86
         limits = {"max_runtime_seconds": 10 if is_short else 100_000, "max_queue_seconds": 4 if is_short else 100_000}
         spec = {"limits": limits, "checkpoints": {"keep_last": self._among(2)}}
-        times = {"available_at": self.now, "created_at": self.now, "queue_deadline_at": self.now + limits["max_queue_seconds"]}
-        job = Job(id=job_id, tenant="t", name=None, metadata={}, spec=spec, spec_sha256="", next_ring_at=self.now + RING_SECONDS, **times)
+        job = Job(
+            id=job_id,
+            tenant="t",
+            name=None,
+            metadata={},
+            spec=spec,
+            spec_sha256="",
+            available_at=self.now,
+            created_at=self.now,
+            queue_deadline_at=self.now + limits["max_queue_seconds"],
+            next_ring_at=self.now + RING_SECONDS,
+        )
         self._plans[job_id] = plan
         self.tables.create(job)
         self._bells.append(job_id)

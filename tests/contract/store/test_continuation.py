@@ -119,6 +119,14 @@ def test_a_job_without_a_checkpoint_hands_on_the_one_that_it_began_from(store: S
     assert (kept.id, kept.job_id) == (first.checkpoint_id, first.id)
 
 
+def test_a_job_that_continues_another_can_fall_back_on_an_earlier_checkpoint_of_it(store: Store) -> None:
+    lease = running(store)
+    earlier, last = checkpoint(store, lease, 1), checkpoint(store, lease, 2)
+    parent = leases.fail(store, lease, FAILURE)
+    retry = jobs.retry(store, TENANT, parent.id).job
+    assert [kept.id for kept in checkpoints.to_resume(store, retry)] == [last, earlier]
+
+
 def test_a_job_that_never_wrote_a_checkpoint_is_retried_from_its_start(store: Store) -> None:
     retry = jobs.retry(store, TENANT, failed(store, with_checkpoint=False).id).job
     assert (retry.start_checkpoint_id, retry.resumes_on) == (None, None)
