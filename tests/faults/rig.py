@@ -114,7 +114,9 @@ class Rig:
         """SIGKILL to every process of the stack in one moment; how many they were. PostgreSQL stays."""
         victims = [pid for pid, role in self.processes().items() if role not in {Role.POSTGRES, Role.BACKEND}]
         for pid in victims:
-            kill(pid)
+            # Not one after the death of the other: all in one moment.
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
         self.up.process.wait()
         self.until(lambda: not self.left(), "the end of every process")
         self.up.http.close()
