@@ -114,7 +114,9 @@ class Rig:
         """SIGKILL to every process of the stack in one moment; how many they were. PostgreSQL stays."""
         victims = [pid for pid, role in self.processes().items() if role not in {Role.POSTGRES, Role.BACKEND}]
         for pid in victims:
-            kill(pid)
+            # Not one after the death of the other: all in one moment.
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
         self.up.process.wait()
         self.until(lambda: not self.left(), "the end of every process")
         self.up.http.close()
@@ -217,13 +219,17 @@ def rigged(kind: Kind, *, workers: int = 1, as_users_do: bool = False, **setting
 
 
 def kill(pid: int, number: signal.Signals = signal.SIGKILL) -> bool:
-    """Send a signal, to one process only; False if it was gone already."""
+    """Send a signal, to one process only, and after SIGKILL wait until it is gone; False if it was gone already."""
     if not processes.is_alive(pid):
         return False
-    with contextlib.suppress(ProcessLookupError):
+    try:
         os.kill(pid, number)
-        return True
-    return False
+    except ProcessLookupError:
+        return False
+    # Whoever looks next must not take a process that is about to die for one that lives.
+    while number == signal.SIGKILL and processes.is_alive(pid):
+        time.sleep(_LOOK_SECONDS / 10)
+    return True
 
 
 def _role(command: str, *, is_first: bool) -> Role | None:
