@@ -68,7 +68,7 @@ class LocalFolder:
         place = self._place(key)
         part = place.with_name(f".{place.name}.{os.getpid()}{_PART}")
         try:
-            place.parent.mkdir(parents=True, exist_ok=True)
+            _make_folder(place.parent)
             with source.open("rb") as incoming, part.open("wb") as outgoing:
                 found = _copy(incoming, outgoing)
             if found != sha256:
@@ -142,6 +142,14 @@ class LocalFolder:
         if not _KEY.fullmatch(key):
             raise ValueError(f"{key!r} is no artifact key; parts of letters, digits, '_', '-' and '.', joined by '/'")
         return self.folder / key
+
+
+def _make_folder(folder: Path) -> None:
+    """With its parents. Each new name is flushed: a loss of power would take with it whatever lies below."""
+    if not folder.is_dir():
+        _make_folder(folder.parent)
+        folder.mkdir(exist_ok=True)
+        _flush_folder(folder.parent)
 
 
 def _copy(incoming: IO[bytes], outgoing: IO[bytes]) -> str:
