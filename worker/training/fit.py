@@ -14,7 +14,7 @@ from worker.training.standing import GRADIENT_MAPPING
 _REPORT_SECONDS = 0.5
 
 
-def fit(run: Run, saver: Saver | None = None) -> Iterator[Said]:
+def fit(run: Run, saver: Saver | None = None) -> Generator[Said, None, None]:
     """Trains from where `run` stands to its end: Started first, then a yield after every step, Finished last.
 
     A checkpoint is said when it is written, all of them before Finished. Whenever it yields, `run` is at a step boundary and may be

@@ -1,6 +1,6 @@
 """Small jobs for the tests of training, and what they leave behind."""
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from pathlib import Path
 from typing import Any
 
@@ -54,7 +54,7 @@ def save(run: Run, target: Path) -> None:
     folder.write(target, checkpoint.contents(checkpoint.take(run, target.name, interim=True)))
 
 
-def to_step(run: Run, step: int) -> Iterator[Said]:
+def to_step(run: Run, step: int) -> Generator[Said, None, None]:
     """The run's generator, halted at the first yield that finds so many steps done."""
     going = fit(run)
     for _ in going:

@@ -140,9 +140,17 @@ def test_a_checkpoint_of_other_data_is_refused(tmp_path: Path) -> None:
 def test_what_does_not_touch_training_does_not_make_another_spec(tmp_path: Path) -> None:
     source = _written(tmp_path)
 
-    run = jobs.run(tmp_path / "second", source, name="renamed", priority=3, metadata={"a": "b"}, limits={"max_runtime_seconds": 5})
+    beside: dict[str, Any] = {"name": "renamed", "priority": 3, "metadata": {"a": "b"}, "limits": {"max_runtime_seconds": 5}}
+    run = jobs.run(tmp_path / "second", source, **beside, checkpoints={"resume": "anywhere"})
 
     assert run.step == 2
+
+
+@pytest.mark.parametrize(
+    "fields", [{"monitor": "train.loss"}, {"mode": "max"}, {"keep_last": 5}, {"keep_best": 5}, {"every_epochs": 2}], ids=str
+)
+def test_a_policy_that_calls_another_epoch_best_or_keeps_others_makes_another_result_and_so_another_spec(fields: dict[str, Any]) -> None:
+    assert checkpoint.spec_sha256(jobs.spec(checkpoints=fields)) != checkpoint.spec_sha256(jobs.spec())
 
 
 def test_numbers_that_are_not_finite_survive_a_checkpoint(tmp_path: Path) -> None:

@@ -221,7 +221,7 @@ def test_a_deterministic_job_leaves_torch_as_it_was(tmp_path: Path) -> None:
     next(going)
     assert torch.are_deterministic_algorithms_enabled()
 
-    going.close()  # type: ignore[attr-defined]
+    going.close()
 
     assert not torch.are_deterministic_algorithms_enabled()
 

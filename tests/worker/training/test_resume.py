@@ -4,10 +4,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from contract import events
 from tests.worker.training import jobs
 from worker.training import averaging, checkpoint
+from worker.training.faults import TrainingError
 from worker.training.fit import fit
 from worker.training.polish import Support
 from worker.training.run import Run
@@ -154,18 +156,75 @@ def test_a_job_resumed_at_its_very_end_only_reports(tmp_path: Path) -> None:
     assert told[-1].result.resumed_at_steps == (9,)
 
 
-def test_a_job_resumed_under_another_thread_count_says_that_its_bits_will_differ(tmp_path: Path) -> None:
-    jobs.said(jobs.run(tmp_path / "first"))
-    source = tmp_path / "first" / "step-00000003"
-    state = checkpoint.read(source).state
-    elsewhere = state.machine.model_copy(update={"threads": state.machine.threads + 1})
-    run = jobs.run(tmp_path / "second")
-    checkpoint.restore(run, checkpoint.Saved(state.model_copy(update={"machine": elsewhere}), *_tensors(source)))
+def test_a_resumed_job_computes_with_the_threads_it_began_with(tmp_path: Path) -> None:
+    torch.set_num_threads(2)
+    whole = jobs.run(tmp_path / "whole", **_hard("adam"))
+    jobs.said(whole)
+    torch.set_num_threads(1)
 
-    warned = [event.message for event in jobs.said(run) if isinstance(event, events.Warned)]
+    resumed = jobs.run(tmp_path / "second", tmp_path / "whole" / "step-00000006", **_hard("adam"))
+    started = next(fit(resumed))
 
+    assert isinstance(started, events.Started)
+    assert started.machine.threads == torch.get_num_threads() == 2
+    assert jobs.result(resumed).bitwise
+    assert jobs.bits(resumed) == jobs.bits(whole)
+
+
+ELSEWHERE = {"torch": "2.0.0", "device": "cuda:0 NVIDIA H100", "cpu_capability": "AVX1024"}
+
+
+@pytest.mark.parametrize("what", ELSEWHERE)
+def test_a_job_of_another_class_of_machine_is_put_back_for_a_worker_that_can_go_on_to_the_bit(tmp_path: Path, what: str) -> None:
+    source, began = _begun_on(tmp_path, {what: ELSEWHERE[what]})
+
+    with pytest.raises(TrainingError) as caught:
+        jobs.run(tmp_path / "second", source)
+
+    assert caught.value.code in events.RETRYABLE
+    assert began.machine_class() in str(caught.value)
+    assert jobs.run(tmp_path / "own").machine.machine_class() in str(caught.value)
+    assert "checkpoints.resume 'anywhere'" in caught.value.hint
+
+
+@pytest.mark.parametrize("what", ELSEWHERE)
+def test_a_job_that_may_resume_anywhere_does_and_its_result_says_that_its_bits_differ(tmp_path: Path, what: str) -> None:
+    source, began = _begun_on(tmp_path, {what: ELSEWHERE[what]})
+
+    told = jobs.said(jobs.run(tmp_path / "second", source, checkpoints={"resume": "anywhere"}))
+
+    warned = [event.message for event in told if isinstance(event, events.Warned)]
     assert len(warned) == 1
-    assert elsewhere.fingerprint() in warned[0]
+    assert began.fingerprint() in warned[0]
+    assert isinstance(told[-1], events.Finished)
+    assert not told[-1].result.bitwise
+
+
+def test_which_of_several_like_gpus_it_is_makes_no_other_class(tmp_path: Path) -> None:
+    machine = jobs.run(tmp_path).machine
+    first, second = (machine.model_copy(update={"device": f"cuda:{index} NVIDIA H100"}) for index in (0, 1))
+
+    assert first.machine_class() == second.machine_class()
+
+
+@pytest.mark.parametrize(("deterministic", "bitwise"), [(False, False), (True, True)])
+def test_on_a_gpu_only_a_deterministic_job_resumes_to_the_bit(tmp_path: Path, *, deterministic: bool, bitwise: bool) -> None:
+    source, machine = _begun_on(tmp_path, {"device": "cuda:0 NVIDIA H100"}, deterministic=deterministic)
+    run = jobs.run(tmp_path / "second", deterministic=deterministic)
+    run.machine, run.device = machine, torch.device("cuda", 0)
+
+    checkpoint.restore(run, checkpoint.read(source))
+
+    assert run.standing.bitwise is bitwise
+    assert len(run.warnings) == (not bitwise)
+
+
+def _begun_on(tmp_path: Path, machine: dict[str, str], **fields: Any) -> tuple[Path, events.Machine]:
+    """A checkpoint that another machine seems to have written."""
+    run = jobs.run(tmp_path / "first", **fields)
+    jobs.to_step(run, 2)
+    run.machine = run.machine.model_copy(update=machine)
+    return tmp_path / "first" / checkpoint.write(run).folder, run.machine
 
 
 def test_precision_auto_is_what_it_was_when_the_job_began(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -176,11 +235,6 @@ def test_precision_auto_is_what_it_was_when_the_job_began(tmp_path: Path, monkey
     resumed = jobs.run(tmp_path / "second", tmp_path / "first" / "step-00000003")
 
     assert resumed.machine.precision == "bfloat16"
-
-
-def _tensors(source: Path) -> tuple[Any, Any]:
-    saved = checkpoint.read(source)
-    return saved.model, saved.trainer
 
 
 # One mutant for each thing that a checkpoint holds: with it left out, the job must end otherwise.

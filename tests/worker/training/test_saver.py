@@ -210,7 +210,7 @@ def test_a_run_that_is_dropped_waits_for_the_write_under_way_and_for_no_other(tm
         next(going)
     gate.set()
 
-    going.close()  # type: ignore[attr-defined]
+    going.close()
 
     assert [path.name for path in tmp_path.iterdir()] == ["step-00000003"]
 

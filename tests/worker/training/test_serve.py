@@ -3,11 +3,15 @@
 import errno
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from queue import SimpleQueue
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 import torch
@@ -16,7 +20,7 @@ from contract import events
 from contract.events import FailureCode
 from tests.worker.training import jobs
 from worker import orders
-from worker.training import checkpoint, serve
+from worker.training import checkpoint, serve, wire
 from worker.training.faults import DataInvalidError
 
 ENDLESS = {"epochs": 10_000, "checkpoints": {"every_epochs": 10_000, "monitor": "train.loss", "mode": "max"}}
@@ -212,6 +216,75 @@ def test_a_trainer_dies_with_its_parent() -> None:
     # The trainer holds the other end of the pipe as its stderr: it ends when the trainer has.
     with os.fdopen(read) as pipe:
         pipe.read()
+
+
+def test_a_resumed_jobs_thread_count_is_its_own_and_the_next_job_has_the_workers(trainer: Process, tmp_path: Path) -> None:
+    run = jobs.run(tmp_path / "first")
+    run.machine = run.machine.model_copy(update={"threads": 2})
+    source = tmp_path / "first" / checkpoint.write(run).folder
+    trainer.tell(_train(tmp_path / "a", "a", source), _train(tmp_path / "b", "b"))
+
+    started = [event for event in [*trainer.hear_out(), *trainer.hear_out()] if isinstance(event, events.Started)]
+
+    assert [event.machine.threads for event in started] == [2, 1]
+
+
+def test_a_trainer_with_nothing_to_tell_for_long_gives_signs_of_life(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    said: list[events.Event] = []
+    inbox: wire.Inbox = SimpleQueue()
+    now = [0.0]
+    monkeypatch.setattr(serve, "monotonic", lambda: now[0])
+    trainer = serve.Trainer(cast("wire.Voice", SimpleNamespace(say=said.append)), inbox)
+    really = serve.fit
+
+    def slowly(*arguments: Any) -> Iterator[Any]:
+        for event in really(*arguments):
+            now[0] += 4.0
+            yield event
+
+    monkeypatch.setattr(serve, "fit", slowly)
+    data = jobs.TINY | {"train_rows": 3000}
+    inbox.put(_train(tmp_path, "a", dataset=data, optimizer={"kind": "gd"}, batch_size="full", epochs=1))
+    trainer.follow()
+
+    types = [event.type for event in said]
+    # Ten parts of a gradient and three of an evaluation at 4 s each: one sign in 12 s, and none beside other news.
+    assert types[0] == "started"
+    assert types.count("beat") >= 3
+    assert all(event.step in {0, 1} for event in said if isinstance(event, events.Beat))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells whether a process waits for the other end of a pipe")
+def test_a_trainer_that_hangs_in_a_call_of_the_system_says_where_and_can_still_be_killed(tmp_path: Path) -> None:
+    fifo = tmp_path / "fifo"
+    os.mkfifo(fifo)
+    hang = f"import worker.training.step as s\ndef wait_for_a_disk(*_):\n    open({str(fifo)!r})\ns.take = wait_for_a_disk"
+    # Not before it serves: its warming up takes steps too.
+    process = Process(
+        code=f"import worker.training.serve as v\nold = v._prepare\ndef late():\n    old()\n    exec({hang!r}, {{}})\nv._prepare = late"
+    )
+    assert isinstance(process.hear(), events.TrainerReady)
+    process.tell(_train(tmp_path / "a", "a"))
+    assert isinstance(process.hear(), events.Started)
+    while not _sleeps(process.child.pid):
+        time.sleep(0.01)
+
+    process.child.send_signal(orders.DUMP_SIGNAL)
+    assert process.child.stderr is not None
+    dumped = ""
+    while "wait_for_a_disk" not in dumped:
+        dumped += process.child.stderr.readline().decode()
+    alive = process.child.poll() is None
+    process.child.kill()
+
+    assert alive, "the signal only asks"
+    assert process.child.wait() == -signal.SIGKILL
+    process.end()
+
+
+def _sleeps(pid: int) -> bool:
+    """Whether the process waits for something."""
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "S"
 
 
 @pytest.mark.parametrize(

@@ -150,7 +150,7 @@ def test_a_job_left_amid_sams_second_pass_stands_at_its_own_weights_again(tmp_pa
     while all(torch.equal(parameter, begun[name]) for name, parameter in run.named.items()):
         next(going)
 
-    going.close()  # type: ignore[attr-defined]
+    going.close()
 
     assert all(torch.equal(parameter, begun[name]) for name, parameter in run.named.items())
 
