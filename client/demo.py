@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from client.cli import INTERRUPTED
 from client.errors import ClientError, StackError
 from client.stack import Stack
+from client.terminal import INTERRUPTED
 from client.up import ended_by_signals
 from client.wire import Json
 

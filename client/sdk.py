@@ -54,6 +54,26 @@ class Client:
         """Ask for the job's end; it keeps a checkpoint. Harmless to repeat."""
         return self._wire.json("POST", f"/v1/jobs/{job_id}/cancel")
 
+    def pause(self, job_id: str) -> Json:
+        """Ask that the job rests, on a checkpoint, until it is resumed; its limits do not run meanwhile. Harmless to repeat."""
+        return self._wire.json("POST", f"/v1/jobs/{job_id}/pause")
+
+    def resume(self, job_id: str) -> Json:
+        """Have a paused job wait for a worker again. Harmless to repeat; one still `pausing` is refused (ApiError 409)."""
+        return self._wire.json("POST", f"/v1/jobs/{job_id}/resume")
+
+    def retry(self, job_id: str, *, begin: str = "last", resume: str | None = None) -> Json:
+        """The new job that does again what this one, failed or cancelled, did not do; the one there is already, if it was asked for before.
+
+        `begin` is `last` (its last checkpoint) or `start`; `resume` takes the place of the spec's `checkpoints.resume`.
+        """
+        return self._wire.json("POST", f"/v1/jobs/{job_id}/retry", json={"begin": begin} | ({"resume": resume} if resume else {}))
+
+    def extend(self, job_id: str, epochs: int, key: str | None = None) -> Json:
+        """The new job that trains this one, which has succeeded, for so many `epochs` more. `key` as in `submit`."""
+        headers = {"Idempotency-Key": key or str(uuid4())}
+        return self._wire.json("POST", f"/v1/jobs/{job_id}/extend", json={"epochs": epochs}, headers=headers)
+
     def events(self, job_id: str, after: int = 0) -> Iterator[Json]:
         """The job's events above seq `after` as they happen, none lost or doubled, until the one that ends it.
 

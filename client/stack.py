@@ -15,7 +15,7 @@ from typing import Final, Self
 
 from client import addresses, broker, parts, preparation, readiness
 from client.errors import StackError
-from client.folder import Lock
+from client.folder import MARK, Lock
 from client.parts import Part
 
 _ROOT: Final = Path(__file__).resolve().parent.parent
@@ -87,6 +87,7 @@ class Stack:
     def stop(self) -> None:
         """Stop the workers, then the API, then the broker; each has time to end well, unless `hasten` is called."""
         self.is_stopping = True
+        self._lock.note_stopping()
         self._stop.set()
         self._await_end()
         self._lock.release()
@@ -129,6 +130,7 @@ class Stack:
             "RIDGELINE_TRAINER_THREADS": str(max(1, cores // self._workers)),
         }
         own = {
+            MARK: str(self.data_dir),
             "RIDGELINE_HOST": self.host,
             "RIDGELINE_PORT": str(self.port),
             # The parts run this very code, whatever lies in the folder we were started from.

@@ -27,7 +27,10 @@ def job(shown: Json) -> "Table":
         table.add_row("name", shown["name"])
     table.add_row("status", " ".join(filter(None, [shown["status"], shown.get("status_reason")])))
     if queue := shown.get("queue"):
-        table.add_row("queue", f"place {queue['position']}, {queue['jobs_ahead']} ahead")
+        only = f", for a worker with {queue['waits_for']}" if queue.get("waits_for") else ""
+        table.add_row("queue", f"place {queue['position']}, {queue['jobs_ahead']} ahead{only}")
+    if parent := shown.get("parent"):
+        table.add_row("parent", f"{parent['relation']} of {parent['job_id']}, from {parent.get('checkpoint_id') or 'its start'}")
     table.add_row("epoch", f"{progress['epoch']} of {progress['epochs']}")
     if shown["latest_metrics"]:
         table.add_row("metrics", terms(shown["latest_metrics"]))

@@ -13,6 +13,7 @@ from contract.settings import Settings
 _DESCRIPTION = """Post a job spec; get a trained network, its metrics and its checkpoints.
 
 A job that was answered with 201 is kept whatever breaks and ends in exactly one of `succeeded`, `failed` and `cancelled`.
+It can be paused and resumed meanwhile. One that has ended never changes: a retry or an extension is a new job, which names its `parent`.
 Requests are closed: an unknown field is refused, with the name you may have meant. Replies are open: be ready for new fields.
 Every error is a Problem (RFC 9457) that tells everything that is wrong at once."""
 

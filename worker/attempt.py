@@ -191,9 +191,8 @@ class Attempt:
     def _conclude(self, last: events.Event | Died) -> None:
         """Commit how the attempt ended."""
         tenure = self._tenure
-        if self._stopping is Stopping.DISOWNED:
-            raise LostLeaseError(f"job {tenure.job.id} went to another attempt")
-        tenure.tell_all()
+        if self._stopping is not Stopping.DISOWNED:
+            tenure.tell_all()
         is_draining = self._draining.is_set()
         end = ending.decide(tenure.job, last, self._stopping, self._unstored, self._hung, is_draining=is_draining)
         if isinstance(last, Died):

@@ -70,6 +70,9 @@ Ending = Succeeded | Failed | Released | Crashed
 def decide(job: Job, last: events.Event | Died, stopping: Stopping | None, unstored: str, hung: str, *, is_draining: bool) -> Ending:
     """What becomes of the job after the trainer's last word. `unstored` names the checkpoint that could not be stored, `hung` says
     how long the trainer was silent; both are empty otherwise."""
+    if stopping is Stopping.DISOWNED:
+        # Refused where another attempt has the job. Where only the database was away it need not wait to be taken for deserted.
+        return Released("its worker was cut off from the database for a whole lease")
     match last:
         case events.Finished() if not unstored:
             return Succeeded(last.result)

@@ -92,12 +92,14 @@ def listed(store: Store, job: Job) -> list[Checkpoint]:
 
 
 def to_resume(store: Store, job: Job) -> list[Checkpoint]:
-    """What the job may go on from, newest first: its own checkpoints, or before it has one that of its parent, if it continues one."""
+    """What the job may go on from, newest first: its own checkpoints, or before it has one those of the job whose last it begins from."""
     if kept := listed(store, job):
         return kept
     if job.start_checkpoint_id is None:
         return []
-    query = select(checkpoints).where(checkpoints.c.id == job.start_checkpoint_id)
+    writer = select(checkpoints.c.job_id).where(checkpoints.c.id == job.start_checkpoint_id).scalar_subquery()
+    # Its others too: should the bytes of the last have rotted, there is one to fall back on.
+    query = select(checkpoints).where(checkpoints.c.job_id == writer, checkpoints.c.deleted_at.is_(None)).order_by(checkpoints.c.seq.desc())
     with store.read() as connection:
         return [_from_row(row) for row in connection.execute(query).mappings()]
 

@@ -156,8 +156,8 @@ def _handler(fake: Fake) -> type[BaseHTTPRequestHandler]:
             body = json.loads(self.rfile.read(int(self.headers.get("Content-Length", "0"))) or b"{}")
             if self._is_refused():
                 return
-            if cancelled := re.fullmatch(r"/v1/jobs/(\w+)/cancel", self.path):
-                self._json(202, fake.jobs[cancelled[1]] | {"status": "cancelling"})
+            if asked := re.fullmatch(r"/v1/jobs/(\w+)/(cancel|pause|resume|retry)", self.path):
+                self._json(202, self._acted(asked[1], asked[2], body))
                 return
             key = self.headers["Idempotency-Key"]
             job_id = fake.keys.setdefault(key, f"job_{len(fake.jobs):026}")
@@ -167,6 +167,14 @@ def _handler(fake: Fake) -> type[BaseHTTPRequestHandler]:
                 self.close_connection = True
                 return
             self._json(201, fake.jobs[job_id])
+
+        def _acted(self, job_id: str, action: str, body: Json) -> Json:
+            if action == "retry":
+                # A retry that there is already is given back.
+                parent = {"job_id": job_id, "relation": "retry", "checkpoint_id": None}
+                return fake.jobs.setdefault(f"{job_id}_again", job(f"{job_id}_again", "queued", parent=parent, asked=body))
+            status = {"cancel": "cancelling", "pause": "pausing", "resume": "queued"}[action]
+            return fake.jobs[job_id] | {"status": status}
 
         def _note(self) -> None:
             fake.requests.append((self.command, self.path, dict(self.headers)))

@@ -22,6 +22,11 @@ COMMANDS = {
     "jobs": ["jobs"],
     "show": ["show", JOB],
     "cancel": ["cancel", JOB],
+    "pause": ["pause", JOB],
+    "resume": ["resume", JOB],
+    "retry": ["retry", JOB],
+    "retry --follow": ["retry", JOB, "--begin", "start", "--resume", "anywhere", "--follow"],
+    "extend": ["extend", JOB, "--epochs", "3"],
     "result": ["result", JOB],
     "checkpoint": ["checkpoint", JOB, "best", "-o", "OUT"],
 }
@@ -114,6 +119,25 @@ def test_a_file_that_holds_no_spec_is_wrong_usage(tmp_path: Path, content: str |
     done = CliRunner().invoke(app, ["submit", str(path)])
     assert done.exit_code == 2
     assert reason in " ".join(done.stderr.split())
+
+
+@pytest.mark.parametrize(("name", "said"), [("pause", f"{JOB} pausing"), ("resume", f"{JOB} queued"), ("retry", f"{JOB}_again")])
+def test_an_action_says_what_became_of_the_job(fake: Fake, spec: Path, name: str, said: str) -> None:
+    assert CliRunner().invoke(app, arguments(name, spec, fake.url)).stdout.strip() == said
+
+
+def test_a_job_shows_what_it_continues_and_what_it_waits_for(fake: Fake) -> None:
+    parent = {"job_id": "job_0", "relation": "retry", "checkpoint_id": "ckpt_0"}
+    fake.jobs[JOB] |= {"parent": parent, "queue": {"position": 2, "jobs_ahead": 1, "waits_for": "torch 2.15.0, cpu, AVX2"}}
+    shown = CliRunner().invoke(app, ["show", JOB, "--url", fake.url]).stdout
+    assert "retry of job_0, from ckpt_0" in shown
+    assert "place 2, 1 ahead, for a worker with torch 2.15.0, cpu, AVX2" in shown
+
+
+@pytest.mark.parametrize("epochs", [[], ["--epochs", "0"], ["--epochs", "1.5"]])
+def test_an_extension_by_no_epochs_is_wrong_usage(fake: Fake, epochs: list[str]) -> None:
+    assert CliRunner().invoke(app, ["extend", JOB, *epochs, "--url", fake.url]).exit_code == 2
+    assert fake.requests == []
 
 
 def test_the_address_can_stand_in_the_environment(fake: Fake) -> None:

@@ -38,6 +38,27 @@ def test_a_key_of_ones_own_is_sent_as_it_is(fake: Fake, client: Client) -> None:
     assert [headers["Idempotency-Key"] for headers in fake.seen("POST", "/v1/jobs")] == ["mine", "mine"]
 
 
+def test_an_extension_whose_answers_are_lost_makes_one_job(fake: Fake, client: Client) -> None:
+    fake.dropped = 2
+    client.extend(JOB, 3)
+    sent = fake.seen("POST", f"/v1/jobs/{JOB}/extend")
+    assert len(sent) == 3
+    assert len({headers["Idempotency-Key"] for headers in sent}) == 1
+    assert len(fake.jobs) == 2
+
+
+def test_a_retry_says_no_more_than_it_was_asked_and_can_be_repeated(fake: Fake, client: Client) -> None:
+    assert client.retry(JOB) == client.retry(JOB)
+    assert fake.jobs[f"{JOB}_again"]["asked"] == {"begin": "last"}
+
+
+@pytest.mark.parametrize("action", ["pause", "resume", "retry", "cancel"])
+def test_an_action_meets_a_busy_server_once_more(fake: Fake, client: Client, waits: list[float], action: str) -> None:
+    fake.refusals.append((503, problem(503, "store_unavailable", "the database does not answer"), {}))
+    assert getattr(client, action)(JOB)["object"] == "training.job"
+    assert len(waits) == 1
+
+
 @pytest.mark.parametrize("status", [409, 429, 503])
 def test_a_server_that_asks_to_come_back_later_is_asked_again_no_sooner(
     fake: Fake, client: Client, waits: list[float], status: int

@@ -3,7 +3,7 @@
 import json
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from random import Random
 from typing import Final, Self
@@ -23,9 +23,9 @@ class Client:
     A line has `deed`, `job`, and for a submission `key` and `kind`. It is written after the answer and before the next request.
     """
 
-    def __init__(self, url: Callable[[], str], log: Path) -> None:
-        """`url` says where the server is now. `log` is appended to."""
-        self._url, self._log = url, log
+    def __init__(self, url: Callable[[], str], log: Path, kinds: Mapping[str, Json] = KINDS) -> None:
+        """`url` says where the server is now. `log` is appended to. `kinds` has the specs that can be submitted, by name."""
+        self._url, self._log, self._kinds = url, log, kinds
         self._stopping = threading.Event()
         self._thread: threading.Thread | None = None
         self._failure: BaseException | None = None
@@ -35,8 +35,8 @@ class Client:
         """Answers that no outage excuses."""
 
     def submit(self, kind: str, key: str) -> str:
-        """Submit a job of `KINDS` until that is acknowledged; its id."""
-        body = {"name": kind, **KINDS[kind]}
+        """Submit a job of this kind until that is acknowledged; its id."""
+        body = {"name": kind, **self._kinds[kind]}
         reply = self._steadily("POST", "/v1/jobs", json=body, headers={"Idempotency-Key": key})
         assert reply.status_code == 201, reply.text
         job_id = str(reply.json()["id"])
@@ -89,7 +89,7 @@ class Client:
             for number in range(jobs):
                 while waiting() >= most_waiting and not self._stopping.is_set():
                     time.sleep(_AGAIN_SECONDS)
-                kind, key = rng.choice(list(KINDS)), f"key-{rng.getrandbits(64):x}"
+                kind, key = rng.choice(list(self._kinds)), f"key-{rng.getrandbits(64):x}"
                 job_id = self.submit(kind, key)
                 if number % 10 == 9:
                     self.submit(kind, key)

@@ -49,6 +49,10 @@ class Broker:
         """Straight to the server, whatever the gate."""
         return Redis(unix_socket_path=str(self._folder / "s"))
 
+    def is_listened_to(self) -> bool:
+        """Whether a worker waits for a message."""
+        return any(client["cmd"] == "brpop" for client in self.redis().client_list())
+
     def start(self) -> None:
         """Start the server, again after a kill; returns once it answers."""
         command = [broker.find_program(), "--port", "0", "--unixsocket", str(self._folder / "s"), "--dir", str(self._folder), "--save", ""]

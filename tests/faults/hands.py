@@ -96,7 +96,7 @@ class Worker:
         self.trainer_dies = False
         """The trainer is killed from outside at its next step."""
         self.disk_is_full = False
-        self._is_unsure = False
+        self.is_unsure = False
         """Whether a claim was not answered, and may have been done."""
         self._tables, self._send, self._plans = tables, send, plans
 
@@ -116,7 +116,7 @@ class Worker:
         try:
             taken = self._take(job_id) or (self._take(None) if job_id else None)
         except StoreUnavailableError:
-            self._is_unsure = True
+            self.is_unsure = True
             raise
         if not taken:
             return "finds nothing to claim"
@@ -125,9 +125,9 @@ class Worker:
         return f"claims {job.id} under fence {job.fence}"
 
     def _take(self, job_id: str | None) -> Any:
-        if self._is_unsure and (held := self._send("claimed", self.name)):
-            return held
-        self._is_unsure = False
+        if self.is_unsure:
+            self._send("give_back", self.name)
+        self.is_unsure = False
         return self._send("claim", self.name, job_id)
 
     def _go_on(self, attempt: Attempt, now: float) -> str:
@@ -198,25 +198,22 @@ class Worker:
     def _store(self, attempt: Attempt) -> str:
         if self.disk_is_full:
             return self._end(attempt, "release", REST_SECONDS)
-        self._tables.bytes[self._prefix(attempt)] = attempt.weights
+        self._tables.bytes[prefix_of(attempt)] = attempt.weights
         self._published(attempt, Phase.STORING)
-        return f"stores {self._prefix(attempt)}"
+        return f"stores {prefix_of(attempt)}"
 
     def _name(self, attempt: Attempt, now: float) -> str:
         if now - attempt.naming_since > LEASE_SECONDS:
             return self._end(attempt, "release", REST_SECONDS)
-        attempt.heard = self._send("checkpoint", attempt.lease, self._prefix(attempt))
+        attempt.heard = self._send("checkpoint", attempt.lease, prefix_of(attempt))
         self._published(attempt, Phase.NAMING)
-        return f"names {self._prefix(attempt)}"
+        return f"names {prefix_of(attempt)}"
 
     def _published(self, attempt: Attempt, phase: Phase) -> None:
         if phase is PUBLISHING[0]:
             attempt.phase = PUBLISHING[1]
         else:
             attempt.phase, attempt.saved = Phase.TRAINING, attempt.weights[0]
-
-    def _prefix(self, attempt: Attempt) -> str:
-        return f"{attempt.lease.job_id}/{attempt.lease.fence}/{attempt.weights[0]}"
 
     def _stop(self, attempt: Attempt) -> str:
         deed, arguments = attempt.end or ("release", (0.0,))
@@ -253,3 +250,8 @@ class Worker:
             self.attempt = None
             return "has not been answered for a lease and drops its attempt"
         return "gets no answer"
+
+
+def prefix_of(attempt: Attempt) -> str:
+    """Where the bytes of a checkpoint go that the attempt writes now: a folder of its own fence."""
+    return f"{attempt.lease.job_id}/{attempt.lease.fence}/{attempt.weights[0]}"

@@ -18,7 +18,7 @@ KINDS: Final = MappingProxyType({
         "optimizer": {"kind": "sgd", "lr": 0.05, "momentum": 0.9},
         "dataset": {**_DATA, "augment": {"flip": 0.5, "crop": 2, "erase": 0.3}},
     },
-    "dropout and batch norm": {**_BASE, "optimizer": {"kind": "adam"}, "model": {**_MODEL, "norm": "batch", "dropout": 0.3}},
     "bfloat16": {**_BASE, "optimizer": {"kind": "adam"}, "precision": "bfloat16"},
+    "dropout and batch norm": {**_BASE, "optimizer": {"kind": "adam"}, "model": {**_MODEL, "norm": "batch", "dropout": 0.3}},
 })  # fmt: skip
 """By name; `l1` is applied by its proximal step after adam's, as by default."""

@@ -1,13 +1,13 @@
 """Which of the promises about a job its rows break: its history, its result, its checkpoints. Empty when they keep them all."""
 
 from collections.abc import Iterator, Sequence
-from itertools import pairwise
 
 from sqlalchemy import RowMapping, select
 
-from contract.job import MOVES, TERMINAL, Job, JobState
+from contract.job import Job, JobState
 from contract.store import Store, rows
 from contract.store.tables import checkpoints, job_events, jobs, results
+from tests.faults import history
 
 
 def violations(store: Store) -> list[str]:
@@ -17,12 +17,11 @@ def violations(store: Store) -> list[str]:
         events = _by_job(connection.execute(select(job_events).order_by(job_events.c.job_id, job_events.c.seq)).mappings().all())
         saved = _by_job(connection.execute(select(checkpoints).order_by(checkpoints.c.job_id, checkpoints.c.seq)).mappings().all())
         fences = {row.job_id: row.fence for row in connection.execute(select(results.c.job_id, results.c.fence))}
-    return [
+    told = [fault for job in every for fault in history.faults(job.id, rows.to_row(job), [*map(dict, events.get(job.id, []))])]
+    return told + [
         f"{job.id}: {found}"
         for job in every
         for found in (
-            *_of_events(job, events.get(job.id, [])),
-            *_of_epochs(events.get(job.id, [])),
             *_of_result(job, fences.get(job.id)),
             *_of_checkpoints(job, saved.get(job.id, []), events.get(job.id, [])),
         )
@@ -41,33 +40,6 @@ def _by_job(found: Sequence[RowMapping]) -> dict[str, list[RowMapping]]:
     for row in found:
         grouped.setdefault(row["job_id"], []).append(row)
     return grouped
-
-
-def _of_events(job: Job, events: list[RowMapping]) -> Iterator[str]:
-    seqs = [event["seq"] for event in events]
-    if seqs != list(range(1, job.event_seq + 1)):
-        yield f"its events bear {seqs} and should count to {job.event_seq}"
-    moves = [event["data"] for event in events if event["type"] == "status"]
-    states = [JobState(move["to"]) for move in moves]
-    if states[:1] != [JobState.QUEUED] or states[-1] is not job.state:
-        yield f"its history goes from {states[0]} to {states[-1]} and it is {job.state}"
-    for (before, after), move in zip(pairwise(states), moves[1:], strict=True):
-        if JobState(move["from"]) is not before or after not in MOVES[before]:
-            yield f"its history goes from {before} to {after} as from {move['from']}"
-    if (ends := sum(state in TERMINAL for state in states)) > 1:
-        yield f"it ended {ends} times"
-
-
-def _of_epochs(events: list[RowMapping]) -> Iterator[str]:
-    """Within an attempt, each epoch is told once and in order."""
-    told: list[int] = []
-    for event in events:
-        if event["type"] == "status" and event["data"]["to"] == JobState.RUNNING:
-            told = []
-        if event["type"] == "epoch":
-            told.append(event["data"]["epoch"])
-            if told != sorted(set(told)):
-                yield f"an attempt tells of epochs {told}"
 
 
 def _of_result(job: Job, fence: int | None) -> Iterator[str]:

@@ -2,12 +2,13 @@
 
 Mirrored are `rows.save` with its guard and its events, `leases`, `checkpoints.record` with retention, `sweep`, and the cancel, pause and
 resume of `jobs`. Left out on purpose are the triggers and constraints of the real tables: here the pure functions must hold alone, and
-the judge looks. Left out as well, since nothing here depends on them: metrics, devices, priorities, and which checkpoint is best.
-`test_mirror.py` holds these tables against the real ones, deed by deed.
+the judge looks. Left out as well, since nothing here depends on them: metrics, devices, machine classes, priorities, and which checkpoint is best.
+Nothing yet holds these tables against the real ones but the eye: who changes a transaction there changes it here.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 from contract import lifecycle
 from contract.errors import LostLeaseError, StoreUnavailableError
@@ -73,12 +74,12 @@ class Tables:
                 return self._save(before, after, "claim", lease), lease
         return None
 
-    def claimed(self, owner: str, now: float) -> tuple[Job, Lease] | None:
-        """What `owner` holds without knowing it, since the answer to its claim was lost."""
+    def give_back(self, owner: str, now: float) -> Job | None:
+        """Release what `owner` holds without knowing it."""
         for before in self.jobs.values():
             if before.owner == owner:
-                lease = self.leases[before.id]
-                return self._save(before, lifecycle.renew(before, before.fence, now, LEASE_SECONDS, Report()), "renew", lease), lease
+                after = lifecycle.release(before, before.fence, now, "its worker lost sight of it")
+                return self._save(before, after, "release", self.leases[before.id])
         return None
 
     def kept(self, job_id: str, _now: float) -> list[Checkpoint]:
@@ -91,17 +92,12 @@ class Tables:
 
     def checkpoint(self, lease: Lease, prefix: str, now: float) -> Job:
         before = self.jobs[lease.job_id]
-        if prefix in self.recorded:
+        if self._is_recorded(prefix):
             return before
         rows = self.checkpoints[before.id]
         row = Checkpoint(f"{before.id}-{before.checkpoint_seq + 1}", lease.fence, prefix)
         after = lifecycle.checkpoint(before, lease.fence, now, row.id, None)
-        rows.append(row)
-        try:
-            saved = self._save(before, after, "checkpoint", lease, notes=1)
-        except StoreUnavailableError:
-            rows.remove(row)
-            raise
+        saved = self._save(before, after, "checkpoint", lease, 1, partial(rows.append, row))
         for surplus in [one for one in rows if one.kept][: -before.spec["checkpoints"]["keep_last"]]:
             surplus.kept = False
         self.recorded.add(prefix)
@@ -114,12 +110,7 @@ class Tables:
         after = lifecycle.succeed(before, lease.fence, now)
         if before.id in self.results:
             raise Violation(f"only its primary key kept a second result of job {before.id} out")
-        self.results[before.id] = (lease.fence, weights)
-        try:
-            return self._save(before, after, "succeed", lease)
-        except StoreUnavailableError:
-            del self.results[before.id]
-            raise
+        return self._save(before, after, "succeed", lease, 0, partial(self.results.__setitem__, before.id, (lease.fence, weights)))
 
     def fail(self, lease: Lease, failure: Failure, now: float) -> Job:
         before = self.jobs[lease.job_id]
@@ -192,6 +183,9 @@ class Tables:
     def _is_committed(self, lease: Lease) -> bool:
         return self.results[lease.job_id][0] == lease.fence
 
+    def _is_recorded(self, prefix: str) -> bool:
+        return prefix in self.recorded
+
     def _sweep(self, deed: str, outcome: Callable[[Job], Job | None]) -> int:
         done = 0
         for before in list(self.jobs.values()):
@@ -200,7 +194,10 @@ class Tables:
                 done += 1
         return done
 
-    def _save(self, before: Job, after: Job, deed: str, lease: Lease | None = None, notes: int = 0) -> Job:
+    def _save(
+        self, before: Job, after: Job, deed: str, lease: Lease | None = None, notes: int = 0, also: Callable[[], None] | None = None
+    ) -> Job:
+        """Write the row, its events, and what belongs to the same transaction: all of it, or nothing where the guard says no."""
         if after is before and not notes:
             return before
         event = (before.state, after.state) if after.state is not before.state else None
@@ -212,6 +209,8 @@ class Tables:
         if not self._is_untouched(before):
             raise StoreUnavailableError(f"job {before.id} changed while it was being changed; try again")
         self.jobs[before.id] = after
+        if also:
+            also()
         self.judge.wrote(self, before, after, deed, lease, event)
         return after
 

@@ -51,7 +51,7 @@ def storm(url: str, number: int, seed: int) -> Report:
             if "expire" in names or name == "time_out":
                 _lapse(store, job.id)
             outcomes = _race(runners, [_deed(store, job, each) for each in names], chance)
-            report.add(state)
+            report.add(state.value)
             report.violations += [
                 f"{job.id}, {' and '.join(names)} when {state}: {found}" for found in _judged(store, job, names, outcomes)
             ]

@@ -22,7 +22,7 @@ from contract.store.tables import jobs, workers
 from tests import processes
 from tests.faults import databases
 from tests.faults.databases import Database, Kind
-from tests.up import PROGRAM, Up
+from tests.up import PROGRAM, ROOT, Up
 
 PROGRAM_OF_STORMS: Final = (sys.executable, "-m", "tests.faults.up")
 SETTINGS: Final = {
@@ -113,25 +113,19 @@ class Rig:
     def kill_everything(self) -> int:
         """SIGKILL to every process of the stack in one moment; how many they were. PostgreSQL stays."""
         victims = [pid for pid, role in self.processes().items() if role not in {Role.POSTGRES, Role.BACKEND}]
-        killed = sum(kill(pid) for pid in victims)
+        for pid in victims:
+            kill(pid)
         self.up.process.wait()
         self.until(lambda: not self.left(), "the end of every process")
         self.up.http.close()
-        return killed
+        return len(victims)
 
     def down(self) -> list[str]:
         """Stop the stack as its operator does. What did not end is killed, and named in the list returned, which should be empty."""
         up, self._up, since = self.up, None, len(self._said())
         found = processes.below(up.process.pid)
         up.http.close()
-        up.process.send_signal(signal.SIGTERM)
-        try:
-            code = up.process.wait(_STOP_SECONDS)
-        except subprocess.TimeoutExpired:
-            code = None
-            kill(up.process.pid)
-            up.process.wait()
-        wrong = [] if code == 0 else [f"orphan: `up` ended with {code} instead of 0 within {_STOP_SECONDS:g} s of SIGTERM"]
+        wrong = self._ended(up)
         wrong += [f"drain: {line}" for line in self._said(since) if "did not end within" in line]
         # Grace for what the kernel still tidies: a process that was told to die is listed until it has.
         end = time.monotonic() + 5
@@ -141,6 +135,22 @@ class Rig:
             wrong.append(f"orphan: process {pid} outlived its stack: {found.get(pid, 'started later')}")
             kill(pid)
         return wrong
+
+    def _ended(self, up: Up) -> list[str]:
+        """End `up`, by the command where it was started by one; what was wrong with how it went."""
+        if self._program is PROGRAM:
+            asked = subprocess.Popen([sys.executable, "-m", "client", "down", "--data-dir", str(self.data_dir)], cwd=ROOT)
+        else:
+            asked = None
+            up.process.send_signal(signal.SIGTERM)
+        try:
+            codes = {up.process.wait(_STOP_SECONDS), asked.wait(_STOP_SECONDS) if asked else 0}
+        except subprocess.TimeoutExpired:
+            for process in filter(None, (up.process, asked)):
+                process.kill()
+                process.wait()
+            return [f"orphan: the stack did not end within {_STOP_SECONDS:g} s of being asked to"]
+        return [] if codes == {0} else [f"orphan: `up`, or `down` for it, ended with {codes - {0}} instead of 0"]
 
     def close(self) -> None:
         """Leave nothing running, whatever happened before."""

@@ -28,6 +28,8 @@ from tests.faults.model import LEASE_SECONDS, Tables
 
 ENOUGH_ROUNDS = 120
 """Rounds after the storm in which everything must have ended; each a second longer than the one before."""
+WAIT_SECONDS = LEASE_SECONDS
+"""How long the reconciler takes no job from its owner once the database did not answer: what `service.reconciler` waits."""
 _AT_ONCE = 1_000
 
 
@@ -39,6 +41,8 @@ class Counts:
     events: int = 0
     faults: Counter[str] = field(default_factory=Counter)
     moves: Counter[tuple[JobState, JobState]] = field(default_factory=Counter)
+    expiries: int = 0
+    """Jobs taken from an owner that was not heard of."""
     ends: Counter[str] = field(default_factory=Counter)
     """Jobs by how they ended: a terminal state, or the code of a failure."""
 
@@ -48,6 +52,7 @@ class Counts:
         self.faults.update(other.faults)
         self.moves.update(other.moves)
         self.ends.update(other.ends)
+        self.expiries += other.expiries
 
 
 def run(schedules: int, first_seed: int = 0) -> Counts:
@@ -122,15 +127,15 @@ class Schedule:
     # The storm.
 
     def _storm(self) -> None:
-        for _ in range(15 + int(self._draw() * 40)):
+        for _ in range(20 + int(self._draw() * 45)):
             self._event += 1
             self.now += self._draw() * 1.2
             what = self._draw()
             if what < self._fault_rate:
                 self._fault()
-            elif what < 0.36:
+            elif what < 0.27:
                 self._reconcile()
-            elif what < 0.43:
+            elif what < 0.32:
                 self._client()
             else:
                 self._work(self._pick(self._workers))
@@ -176,10 +181,12 @@ class Schedule:
                 done = self._send(deed)
             except StoreUnavailableError:
                 # No worker could renew: each is given a whole lease to be heard of again.
-                self._may_expire_at = self.now + LEASE_SECONDS
+                self._may_expire_at = self.now + WAIT_SECONDS
                 continue
             if deed == "ring":
                 self._ring(done)
+            if deed == "expire":
+                self._counts.expiries += done
             if done and self._tell:
                 self._say(f"reconciler: {deed}, {done}")
 
@@ -243,7 +250,8 @@ class Schedule:
             return do(self.now)
         if self._away_until > self._event:
             raise StoreUnavailableError("the database is away")
-        fate = self._draw() / self._call_rate
+        # A commit comes once in a job's life: what can befall it is drawn more often, to be seen at all.
+        fate = self._draw() / (self._call_rate * (4.0 if deed == "succeed" else 1.0))
         if fate >= 1.0:
             return do(self.now)
         if fate < 0.25:
@@ -272,7 +280,9 @@ class Schedule:
             self._arrive()
             return
         self._try(
-            self._pick([self.tables.expire, self.tables.time_out, *(partial(self.tables.cancel, job_id) for job_id in self._cancels)])
+            self._pick(
+                [self.tables.expire, self.tables.time_out, *(partial(self.tables.cancel, job_id) for job_id in sorted(self._cancels))]
+            )
         )
 
     def _arrive(self) -> None:
@@ -354,15 +364,25 @@ class Schedule:
     # What there is.
 
     def _submit(self, job_id: str) -> None:
-        kind, steps = self._draw(), self._among(6)
+        kind, steps = self._draw(), self._among(4)
         at = int(self._draw() * steps)
         dies_as = FailureCode.STALLED if kind < 0.05 else FailureCode.CRASH_LOOP
         plan = Plan(steps, self._among(3), at if kind < 0.14 else None, dies_as, at if 0.14 <= kind < 0.24 else None)
         is_short = kind > 0.86
         limits = {"max_runtime_seconds": 10 if is_short else 100_000, "max_queue_seconds": 4 if is_short else 100_000}
         spec = {"limits": limits, "checkpoints": {"keep_last": self._among(2)}}
-        times = {"available_at": self.now, "created_at": self.now, "queue_deadline_at": self.now + limits["max_queue_seconds"]}
-        job = Job(id=job_id, tenant="t", name=None, metadata={}, spec=spec, spec_sha256="", next_ring_at=self.now + RING_SECONDS, **times)
+        job = Job(
+            id=job_id,
+            tenant="t",
+            name=None,
+            metadata={},
+            spec=spec,
+            spec_sha256="",
+            available_at=self.now,
+            created_at=self.now,
+            queue_deadline_at=self.now + limits["max_queue_seconds"],
+            next_ring_at=self.now + RING_SECONDS,
+        )
         self._plans[job_id] = plan
         self.tables.create(job)
         self._bells.append(job_id)
@@ -399,7 +419,7 @@ def _part(schedules_and_seed: tuple[int, int]) -> Counts:
     return run(*schedules_and_seed)
 
 
-def _table(counts: Counts) -> str:
+def table(counts: Counts) -> str:
     moves = {f"{before.value} -> {after.value}": times for (before, after), times in counts.moves.items()}
     lines = [f"{counts.schedules} schedules, {counts.events} events, 0 violations"]
     for title, found in (("fault", counts.faults), ("move", moves), ("end", counts.ends)):
@@ -417,7 +437,7 @@ def main() -> None:
     if asked.seed is not None:
         replay(asked.seed)
         return
-    print(_table(release(asked.schedules, asked.processes, asked.first_seed)))
+    print(table(release(asked.schedules, asked.processes, asked.first_seed)))
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from random import Random
@@ -14,6 +14,7 @@ from tests.faults.databases import Kind
 from tests.faults.kinds import KINDS
 from tests.faults.report import Report
 from tests.faults.rig import Rig, Role, kill, rigged
+from tests.up import Json
 
 WEIGHTS: Final = {
     Role.API: 3,
@@ -46,9 +47,9 @@ def kills(scale: int, seed: int, database: Kind) -> Report:
     return report
 
 
-def undisturbed(rig: Rig) -> dict[str, str]:
+def undisturbed(rig: Rig, kinds: Mapping[str, Json] = KINDS) -> dict[str, str]:
     """The SHA-256 of the weights that each kind of job ends with when nothing happens to it."""
-    made = {kind: rig.up.submit({"name": kind, **spec})["id"] for kind, spec in KINDS.items()}
+    made = {kind: rig.up.submit({"name": kind, **spec})["id"] for kind, spec in kinds.items()}
     for job_id in made.values():
         assert rig.up.ended(job_id)["status"] == "succeeded"
     found = checker.gathered(rig.store)

@@ -109,8 +109,9 @@ def ending(run: Callable[[Attempt], None]) -> Callable[[Attempt], None]:
         try:
             run(attempt)
         finally:
-            if attempt.lease.fence == 1 and attempt.job.id in woken:
-                print(attempt.job.id, "over", flush=True)
+            lease = attempt._tenure.lease
+            if lease.fence == 1 and lease.job_id in woken:
+                print(lease.job_id, "over", flush=True)
 
     return done
 

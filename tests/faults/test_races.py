@@ -8,6 +8,8 @@ from contract import lifecycle
 from contract.store import Store
 from tests.faults import obedience, races
 
+pytestmark = pytest.mark.faults
+
 
 def test_a_cancel_that_meets_another_deed_wins_or_is_refused_and_never_both(store: Store) -> None:
     report = races.storm(store.engine.url.render_as_string(hide_password=False), number=50, seed=1)

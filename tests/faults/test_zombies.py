@@ -7,6 +7,8 @@ import pytest
 from contract.store import Store
 from tests.faults import zombies
 
+pytestmark = pytest.mark.faults
+
 
 @pytest.mark.parametrize("seed", [1])
 def test_nothing_that_a_zombie_writes_is_accepted_and_it_goes_on_to_serve(store: Store, tmp_path: Path, seed: int) -> None:

@@ -44,7 +44,14 @@ def test_the_tour_with_curl_does_what_it_says(up: Up, tmp_path: Path) -> None:
     )
     assert shown.returncode == 0, shown.stderr
     assert shown.stdout.startswith("job_")
-    for promised in ["event: epoch", '"to":"succeeded"', '"test.accuracy"', "did you mean 'lambda'?", '"status": 409']:
+    for promised in [
+        "event: epoch",
+        '"to":"succeeded"',
+        '"test.accuracy"',
+        "did you mean 'lambda'?",
+        '"relation":"extension"',
+        '"status": 409',
+    ]:
         assert promised in shown.stdout, shown.stdout
     assert load_file(tmp_path / "best.safetensors")["fc1.weight"].shape == (128, 3136)
 

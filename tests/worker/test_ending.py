@@ -29,10 +29,15 @@ def test_a_failure_of_the_surroundings_rests_and_any_other_is_final(code: Failur
         assert end.rest_seconds == ending.REST_SECONDS
 
 
-@pytest.mark.parametrize("stopping", [None, *Stopping])
+@pytest.mark.parametrize("stopping", [None, *sorted(set(Stopping) - {Stopping.DISOWNED})])
 def test_a_finished_job_succeeds_whatever_it_was_told_unless_its_weights_could_not_be_stored(stopping: Stopping | None) -> None:
     assert isinstance(decide(FINISHED, stopping), Succeeded)
     assert isinstance(decide(FINISHED, stopping, unstored="no space left"), Released | Failed)
+
+
+@pytest.mark.parametrize("last", [FINISHED, STOPPED, DIED, events.Failed(code=FailureCode.DIVERGED, message="m", hint="h", step=1)])
+def test_an_owner_that_was_cut_off_gives_the_job_back_whatever_its_trainer_said(last: events.Event | Died) -> None:
+    assert isinstance(decide(last, Stopping.DISOWNED), Released)
 
 
 def test_a_trainer_that_died_by_itself_is_a_crash_and_one_that_hung_says_so() -> None:

@@ -244,7 +244,7 @@ def test_news_whose_answer_was_lost_is_told_again_and_written_once(
     assert (done.state, done.epoch, told) == (JobState.SUCCEEDED, 10, [*range(1, 11)])
 
 
-def test_a_claim_whose_answer_was_lost_is_found_again_by_its_worker(
+def test_a_job_whose_claim_had_no_answer_is_not_left_lying_until_its_lease_ends(
     supervisor: Supervisor, sqlite_store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     claim = leases.claim
@@ -261,7 +261,7 @@ def test_a_claim_whose_answer_was_lost_is_found_again_by_its_worker(
     assert jobs.get(sqlite_store, TENANT, job.id).state is JobState.RUNNING
     supervisor.answer(job.id)
     done = jobs.get(sqlite_store, TENANT, job.id)
-    assert (done.state, done.attempt, done.crash_count) == (JobState.SUCCEEDED, 1, 0)
+    assert (done.state, done.attempt, done.crash_count, done.release_count) == (JobState.SUCCEEDED, 2, 0, 1)
 
 
 def test_an_owner_that_could_not_renew_for_a_whole_lease_stops_by_itself(
@@ -270,7 +270,14 @@ def test_an_owner_that_could_not_renew_for_a_whole_lease_stops_by_itself(
     supervisor = Supervisor(settings.model_copy(update={"lease_seconds": 0.5}), trainer_command=TRAINER)
     told: list[orders.Order] = []
     tell = Trainer.tell
-    monkeypatch.setattr(Trainer, "tell", lambda self, order: told.append(order) or tell(self, order))
+
+    def listen(trainer: Trainer, order: orders.Order) -> None:
+        told.append(order)
+        if isinstance(order, orders.Stop):
+            supervisor.drain()  # it would take the job again at once
+        tell(trainer, order)
+
+    monkeypatch.setattr(Trainer, "tell", listen)
     job = submit(sqlite_store, "epoch wait")
     thread = threading.Thread(target=supervisor.answer, args=[job.id])
     thread.start()
@@ -284,6 +291,8 @@ def test_an_owner_that_could_not_renew_for_a_whole_lease_stops_by_itself(
     assert not thread.is_alive()
     assert orders.Stop(job_id=job.id, save=False) in told
     supervisor.close()
+    back = jobs.get(sqlite_store, TENANT, job.id)
+    assert (back.state, back.crash_count, back.release_count) == (JobState.QUEUED, 0, 1)
 
 
 def test_a_job_that_must_resume_to_the_bit_waits_for_a_worker_of_its_class(supervisor: Supervisor, sqlite_store: Store) -> None:

@@ -326,14 +326,15 @@ def test_a_checkpoint_recorded_again_after_a_lost_answer_is_one_checkpoint(store
     assert [kept.seq for kept in checkpoints.listed(store, job)] == [1]
 
 
-def test_a_claim_whose_answer_was_lost_is_found_by_its_owner_alone(store: Store) -> None:
+def test_a_job_whose_claim_had_no_answer_is_given_back_by_its_owner_alone(store: Store) -> None:
     job, lease = running(store)
-    assert leases.claimed(store, "worker-2", 60) is None
-    found = leases.claimed(store, "worker-1", 60)
-    assert found is not None
-    assert (found.id, found.fence) == (job.id, lease.fence)
-    leases.release(store, lease, "shutdown")
-    assert leases.claimed(store, "worker-1", 60) is None
+    assert leases.give_back(store, "worker-2") is None
+    back = leases.give_back(store, "worker-1")
+    assert back is not None
+    assert (back.id, back.state, back.crash_count, back.release_count) == (job.id, JobState.QUEUED, 0, 1)
+    with pytest.raises(LostLeaseError):
+        leases.renew(store, lease, 60)
+    assert leases.give_back(store, "worker-1") is None
 
 
 def test_a_row_that_moved_since_it_was_read_is_not_written(store: Store) -> None:

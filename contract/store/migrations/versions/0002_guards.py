@@ -16,7 +16,7 @@ depends_on = None
 MOVES = [
     "queued>running", "queued>paused", "queued>cancelled", "queued>failed",
     "running>succeeded", "running>failed", "running>pausing", "running>cancelling", "running>queued",
-    "pausing>paused", "pausing>cancelling", "pausing>succeeded", "pausing>failed", "pausing>queued",
+    "pausing>paused", "pausing>cancelling", "pausing>succeeded", "pausing>failed",
     "paused>queued", "paused>cancelled",
     "cancelling>cancelled",
 ]

@@ -1,0 +1,74 @@
+"""The storms that need no stack: each is given a new database, or none."""
+
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from contract.store import Store, schema
+from tests.faults import commits as commits_cut
+from tests.faults import databases, locks, obedience, races, simulation
+from tests.faults import outages as outages_seen
+from tests.faults import zombies as zombies_woken
+from tests.faults.databases import Kind
+from tests.faults.invariants import Violation
+from tests.faults.report import Report
+
+
+def zombies(scale: int, seed: int, database: Kind) -> Report:
+    with _migrated(database) as (url, folder):
+        return zombies_woken.storm(url, folder, scale, seed)
+
+
+def cancels(scale: int, seed: int, database: Kind) -> Report:
+    with _migrated(database) as (url, _):
+        return races.storm(url, scale, seed)
+
+
+def obeyed(scale: int, seed: int, database: Kind) -> Report:
+    with _migrated(database) as (url, folder):
+        return obedience.storm(url, folder, scale, seed)
+
+
+def commits(scale: int, seed: int, database: Kind) -> Report:
+    with _migrated(database) as (url, _):
+        return commits_cut.storm(url, scale, seed)
+
+
+def commits_at_work(scale: int, seed: int, database: Kind) -> Report:
+    with _migrated(database) as (url, folder):
+        return outages_seen.cut_off(url, folder, scale, seed)
+
+
+def outages(scale: int, seed: int, _: Kind) -> Report:
+    """On a server of its own, which it kills."""
+    return outages_seen.storm(scale, seed, lease_seconds=20, away_seconds=0)
+
+
+def transactions(scale: int, seed: int, database: Kind) -> Report:
+    with _migrated(database) as (url, _):
+        return locks.storm(url, scale, seed)
+
+
+def simulated(scale: int, seed: int, _: Kind) -> Report:
+    """Needs no database: the pure core's rows are in memory."""
+    report = Report("simulation", seed=seed)
+    try:
+        counts = simulation.release(scale, os.cpu_count() or 1, seed)
+    except Violation as violation:
+        report.violations.append(str(violation))
+    else:
+        report.counts, report.trials = dict(counts.faults), counts.schedules
+        report.jobs = sum(counts.ends.values())
+        report.notes["schedules"] = counts.schedules
+    return report
+
+
+@contextmanager
+def _migrated(database: Kind) -> Iterator[tuple[str, Path]]:
+    with tempfile.TemporaryDirectory(prefix="rl-") as name, databases.opened(database, Path(name)) as made:
+        store = Store(made.url)
+        schema.migrate(store)
+        store.close()
+        yield made.url, Path(name)
