@@ -31,7 +31,7 @@ OPTIMIZERS: Final[tuple[dict[str, Any], ...]] = (
     {"kind": "nadam", "lr": 0.01},
     {"kind": "radam", "lr": 0.01},
     {"kind": "rmsprop", "lr": 0.001, "momentum": 0.5},
-    {"kind": "adagrad", "lr": 0.01},
+    {"kind": "adagrad", "lr": 0.01, "lr_decay": 0.1},
     {"kind": "adadelta"},
     {"kind": "adamax", "lr": 0.01},
     {"kind": "muon", "lr": 0.01},
