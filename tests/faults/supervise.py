@@ -1,8 +1,8 @@
 """A supervisor in a process of its own that stops itself, by SIGSTOP, at the moment which its job's metadata names.
 
 `freeze` names the deed before which the job's first owner stops, as in `before succeed`; with `freeze_trainer` its trainer is
-stopped first. Once it was woken, each of its writes about that job is told on stdout, `JOB DEED refused|accepted`, and at last
-`JOB over`. With `--without-fence` the state machine does not ask for the fence, to see that its loss is noticed.
+stopped first. Before it stops it says `JOB asleep` on stdout; once it was woken, each of its writes about that job is told,
+`JOB DEED refused|accepted`, and at last `JOB over`. With `--without-fence` the state machine does not ask for the fence, to see that its loss is noticed.
 """
 
 import os
@@ -37,6 +37,7 @@ def freeze(metadata: dict[str, Any], job_id: str) -> None:
     if metadata.get("freeze_trainer"):
         os.kill(supervisor.trainer_pid, signal.SIGSTOP)
     with pulse:
+        print(job_id, "asleep", flush=True)
         # To this very thread: a signal to the process may be taken by another one, while this one runs on into its transaction.
         signal.pthread_kill(threading.get_ident(), signal.SIGSTOP)
     if metadata.get("freeze_trainer"):

@@ -176,11 +176,18 @@ def _fall_asleep(duel: Duel, store: Store, crew: list[Worker]) -> tuple[str, Wor
     metadata = {"script": MOMENTS[duel.moment], "freeze": duel.moment, "freeze_trainer": "yes" if duel.freeze_trainer else ""}
     spec = JobSpec.model_validate({"dataset": {"kind": "fake"}, "metadata": metadata})
     job_id = jobs.submit(store, TENANT, spec).job.id
-    owner = _until(store, job_id, lambda job: job.owner is not None).owner
-    sleeper = next(worker for worker in crew if worker.id == owner)
     if duel.moment == "before release":
+        _until(store, job_id, lambda job: job.owner is not None)
         jobs.cancel(store, TENANT, job_id)
-    _await(lambda: sleeper.is_asleep, f"{job_id} to find its owner asleep {duel.moment}")
+    # By its own word: the job may be another's by the time that we look, and that one asleep for another duel.
+    asleep: list[Worker] = []
+
+    def fell() -> bool:
+        asleep[:] = [worker for worker in crew if f"{job_id} asleep" in worker.told and worker.is_asleep]
+        return bool(asleep)
+
+    _await(fell, f"{job_id} to find its owner asleep {duel.moment}")
+    (sleeper,) = asleep
     return job_id, sleeper
 
 
