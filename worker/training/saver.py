@@ -19,7 +19,7 @@ T = TypeVar("T")
 INTERIM_SECONDS = 300.0
 """How much work may be lost, unless the order says otherwise."""
 SHARE = 0.02
-"""Of the time, that copying and writing may take."""
+"""Of the time, that writing may take. What is due is copied each time: with epochs of a millisecond that costs more than writing does."""
 WAITING_BYTES = 256 << 20
 """Of host memory, that snapshots may wait in; above it training waits for the writer, whatever its pace."""
 
