@@ -49,6 +49,8 @@ class Settings(BaseSettings):
     """How often each API process looks for expired leases, unheard rings, deadlines and garbage."""
     checkpoint_seconds: Seconds = 300.0
     """How much work may be lost: in an epoch longer than this, a checkpoint is also written in mid-epoch."""
+    checkpoint_share: Annotated[float, Field(gt=0, le=1)] = 0.02
+    """Share of its time that a job may spend on writing checkpoints; where they would cost more they are written less often."""
     stall_seconds: Seconds = 600.0
     """How long a trainer may give no sign of life before its stack is dumped and it is killed; at least 20 times its median step."""
     garbage_seconds: Seconds = 3600.0

@@ -95,6 +95,7 @@ class Attempt:
             scratch=str(self._scratch),
             checkpoint=str(folder) if folder else None,
             checkpoint_seconds=self._settings.checkpoint_seconds,
+            checkpoint_share=self._settings.checkpoint_share,
             begun_with_epochs=begun_with,
         )
 

@@ -27,6 +27,8 @@ class Train(_Order):
     """The folder of a whole checkpoint to resume from."""
     checkpoint_seconds: float = 300.0
     """In an epoch longer than this, an interim checkpoint is written each time so long has passed."""
+    checkpoint_share: float = 0.02
+    """Of the time, that copying and writing checkpoints may take."""
     begun_with_epochs: int | None = None
     """`epochs` of the job that wrote the checkpoint, where this one extends it."""
 

@@ -32,6 +32,8 @@ SETTINGS: Final = {
     "RIDGELINE_RECONCILE_SECONDS": "0.5",
     "RIDGELINE_TRAINER_THREADS": "1",
     "RIDGELINE_DEVICE": "cpu",
+    # As often as an epoch ends: jobs of a second are to have several to resume from.
+    "RIDGELINE_CHECKPOINT_SHARE": "1",
 }
 """Short times, so that a storm of minutes sees what else takes hours."""
 PATIENCE_SECONDS: Final = 180.0

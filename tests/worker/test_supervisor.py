@@ -322,6 +322,20 @@ def test_a_paused_job_rests_without_an_owner_and_goes_on_when_resumed(supervisor
     assert until(sqlite_store, job, lambda found: found.state is JobState.RUNNING).attempt == 2
 
 
+def test_a_trainer_is_told_how_often_the_operator_wants_checkpoints(
+    settings: Settings, sqlite_store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    supervisor = Supervisor(settings.model_copy(update={"checkpoint_seconds": 7.0, "checkpoint_share": 0.5}), trainer_command=TRAINER)
+    told: list[orders.Order] = []
+    tell = Trainer.tell
+    monkeypatch.setattr(Trainer, "tell", lambda self, order: told.append(order) or tell(self, order))
+    supervisor.answer(submit(sqlite_store, "epoch").id)
+    supervisor.close()
+    (order,) = told
+    assert isinstance(order, orders.Train)
+    assert (order.checkpoint_seconds, order.checkpoint_share) == (7.0, 0.5)
+
+
 def test_a_diverged_job_fails_at_once_with_its_remedy(supervisor: Supervisor, sqlite_store: Store) -> None:
     job = submit(sqlite_store, "epoch checkpoint diverge")
     supervisor.answer(job.id)

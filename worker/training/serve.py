@@ -89,7 +89,7 @@ class Trainer:
         _tidy()
 
     def _drive(self, order: orders.Train, run: Run) -> None:
-        saver = Saver(run, order.checkpoint_seconds)
+        saver = Saver(run, order.checkpoint_seconds, share=order.checkpoint_share)
         for said in fit(run, saver):
             self._say(said, run)
             if isinstance(said, events.Finished):

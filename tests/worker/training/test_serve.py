@@ -111,6 +111,17 @@ def test_a_stopped_job_writes_its_checkpoint_and_goes_on_from_there_later(traine
     assert not any(isinstance(event, events.CheckpointWritten) and event.interim for event in again)
 
 
+def test_checkpoints_are_written_as_often_as_the_orders_share_of_the_time_allows(trainer: Process, tmp_path: Path) -> None:
+    many = {"epochs": 60, "checkpoints": {"keep_last": 1, "monitor": "train.loss", "mode": "max"}}
+    counts = []
+    for job_id, share in (("seldom", 1e-6), ("often", 1.0)):
+        trainer.tell(_train(tmp_path / job_id, job_id, **many).model_copy(update={"checkpoint_share": share}))
+        counts.append(sum(isinstance(event, events.CheckpointWritten) for event in trainer.hear_out()))
+    seldom, often = counts
+    assert seldom <= 4  # the first, and at the end the last and the best
+    assert often > seldom
+
+
 def test_a_stop_that_comes_before_the_first_step_is_heard(trainer: Process, tmp_path: Path) -> None:
     trainer.tell(_train(tmp_path, "a", **ENDLESS), orders.Stop(job_id="a", save=False))
 
