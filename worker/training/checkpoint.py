@@ -23,7 +23,7 @@ from contract import events
 from contract.events import FailureCode
 from contract.spec import JobSpec
 from worker.training import finite, folder, penalties, polish, schedules, weights
-from worker.training.faults import ArtifactCorruptError, TrainingError
+from worker.training.faults import ArtifactCorruptError, TrainingError, is_out_of_memory
 from worker.training.optimizers import state
 from worker.training.run import Run
 from worker.training.standing import Standing
@@ -179,6 +179,8 @@ def restore(run: Run, saved: Saved, begun_with_epochs: int | None = None) -> Non
             value.copy_(saved.trainer[f"average.{name}"])
         polish.restore(run, saved.trainer)
     except (KeyError, RuntimeError) as error:
+        if is_out_of_memory(error):  # on a larger machine, or an emptier one, it can still be read
+            raise
         raise ArtifactCorruptError(f"the checkpoint's tensors are not those of this network ({error})", _HINT) from error
     for why in _not_to_the_bit(run, told.machine, begun_with_epochs if extended else None):
         run.standing.bitwise = False

@@ -1,5 +1,7 @@
 """How training says that a job cannot go on."""
 
+import torch
+
 from contract.events import FailureCode
 
 
@@ -31,3 +33,8 @@ class DivergedError(TrainingError):
 
     def __init__(self, message: str, hint: str) -> None:
         super().__init__(FailureCode.DIVERGED, message, hint)
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether the machine or the device had no memory left. On the CPU torch says so with a RuntimeError of its allocator."""
+    return isinstance(error, MemoryError | torch.OutOfMemoryError) or (isinstance(error, RuntimeError) and "allocate memory" in str(error))

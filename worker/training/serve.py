@@ -20,7 +20,7 @@ from contract import events
 from contract.events import FailureCode
 from contract.spec import JobSpec
 from worker import orders
-from worker.training import build, datasets, lifeline, precision, wire
+from worker.training import build, datasets, faults, lifeline, precision, wire
 from worker.training.faults import TrainingError
 from worker.training.fit import fit
 from worker.training.run import Run
@@ -132,10 +132,7 @@ def failed(error: Exception, step: int) -> events.Failed:
             return events.Failed(
                 code=FailureCode.SPEC_INVALID, message=message, hint="Take another batch_size, larger images, or norm none.", step=step
             )
-        case MemoryError() | torch.OutOfMemoryError():
-            return _out_of_memory(step)
-        # On the CPU torch says it with a RuntimeError of its allocator.
-        case RuntimeError() if "allocate memory" in str(error):
+        case _ if faults.is_out_of_memory(error):
             return _out_of_memory(step)
         case OSError(errno=errno.ENOSPC | errno.EDQUOT):
             message = f"no space left for a checkpoint of step {step}"

@@ -18,6 +18,7 @@ from tests.worker.training import jobs
 from worker.training import build, checkpoint, datasets, folder
 from worker.training.faults import ArtifactCorruptError
 from worker.training.fit import fit
+from worker.training.optimizers import state
 
 FILES = ["manifest.json", "model.safetensors", "state.json", "trainer.safetensors"]
 
@@ -198,3 +199,15 @@ def test_the_folder_appears_only_after_every_file_was_flushed(tmp_path: Path, mo
 
     before = ["model.safetensors", "trainer.safetensors", "state.json", "manifest.json", "step-00000000.tmp"]
     assert flushed == [*((name, False) for name in before), (tmp_path.name, True)]
+
+
+def test_memory_that_runs_out_while_a_checkpoint_is_read_is_not_taken_for_its_rot(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = jobs.run(tmp_path)
+    saved = checkpoint.read(tmp_path / checkpoint.write(run, interim=True).folder)
+
+    def exhausted(*_: object) -> None:
+        torch.empty(2**50)
+
+    monkeypatch.setattr(state, "restore", exhausted)
+    with pytest.raises(RuntimeError, match="allocate memory"):
+        checkpoint.restore(jobs.run(tmp_path / "again"), saved)
