@@ -109,8 +109,11 @@ def is_told(job: Job, batch: int | None) -> bool:
     return batch is not None and batch <= job.told
 
 
-def checkpoint(job: Job, fence: int, now: float, checkpoint_id: str, best: Json | None) -> Job:
-    """The job resting on a new checkpoint, which is progress: crashes are counted anew. `best` if it is the best one so far."""
+def checkpoint(job: Job, fence: int, now: float, checkpoint_id: str, best: Json | None, *, epoch: int = 0, step: int = 0) -> Job:
+    """The job resting on a new checkpoint, which is progress: crashes are counted anew. `best` if it is the best one so far.
+
+    `epoch` and `step` are where it was written: no news may have told yet that the job has come so far.
+    """
     _must_own(job, fence)
     return replace(
         job,
@@ -119,6 +122,8 @@ def checkpoint(job: Job, fence: int, now: float, checkpoint_id: str, best: Json 
         crash_count_since_progress=0,
         releases_since_progress=0,
         resumes_on=_resumes_on(job),
+        epoch=max(job.epoch, epoch),
+        step=max(job.step, step),
         best=best or job.best,
         best_checkpoint_id=best["checkpoint_id"] if best else job.best_checkpoint_id,
         updated_at=now,

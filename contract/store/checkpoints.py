@@ -66,7 +66,7 @@ def record(store: Store, lease: Lease, draft: Draft) -> Job:
         policy = before.spec["checkpoints"]
         score = None if draft.interim else _score(draft.metrics, policy)
         best = _best(connection, before, checkpoint_id, draft, score, policy)
-        after = lifecycle.checkpoint(before, lease.fence, now, checkpoint_id, best)
+        after = lifecycle.checkpoint(before, lease.fence, now, checkpoint_id, best, epoch=draft.epoch, step=draft.step)
         size = sum(file.size_bytes for file in draft.files)
         row = {
             "id": checkpoint_id,

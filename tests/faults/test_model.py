@@ -92,7 +92,7 @@ class Both:
         lease, own = self._lease()
         prefix = f"{lease.job_id}/{lease.fence}/{self.random.randrange(20)}"
         self.model.bytes[prefix] = (0, 0)
-        draft = checkpoints.Draft(1, 1, {}, False, prefix, [])
+        draft = checkpoints.Draft(0, 0, {}, False, prefix, [])
         return (
             lambda: checkpoints.record(self.store, own, draft),
             lambda: self.model.checkpoint(lease, prefix, self.clock),

@@ -227,6 +227,15 @@ def test_a_released_job_waits_again_without_a_crash_on_its_record(store: Store) 
     assert (released.state, released.crash_count, released.release_count) == (JobState.QUEUED, 0, 1)
 
 
+def test_a_job_has_come_at_least_as_far_as_its_checkpoint_and_never_falls_behind_what_was_told(store: Store) -> None:
+    _, lease = running(store)
+    job = checkpoints.record(store, lease, draft(2, 0.5))
+    assert (job.epoch, job.step) == (2, 20)
+    leases.renew(store, lease, 60, Report(epoch=4, step=45))
+    job = checkpoints.record(store, lease, draft(3, 0.5))
+    assert (job.epoch, job.step) == (4, 45)
+
+
 def test_the_last_two_and_the_best_checkpoint_are_kept(store: Store) -> None:
     job, lease = running(store)
     for epoch, value in enumerate([0.5, 0.2, 0.4, 0.3, 0.6], start=1):
