@@ -172,7 +172,12 @@ def test_a_checkpoint_is_written_where_it_was_asked_for(fake: Fake, tmp_path: Pa
 def test_an_interrupted_watch_leaves_the_job_alone_and_says_how_to_come_back(fake: Fake) -> None:
     fake.history = fake.history[:2]
     process = subprocess.Popen(
-        [sys.executable, "-m", "client", "watch", JOB, "--url", fake.url], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [sys.executable, "-m", "client", "watch", JOB, "--url", fake.url],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        # Who runs the tests in the background of a script has Ctrl-C ignored, for what they start as well.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )
     assert process.stdout
     assert [process.stdout.readline() for _ in range(2)] == ["queued\n", "running\n"]
