@@ -93,7 +93,11 @@ def down(
 
     ended = end(data_dir, now=now)
     stack = {"object": "stack", "status": "stopped", "data_dir": str(data_dir.resolve()), "pid": ended.pid, "killed": ended.killed}
-    said = f"stopped the stack in {data_dir} (pid {ended.pid})" if ended.pid else f"no stack runs in {data_dir}"
+    said = (
+        f"stopped the stack in {data_dir} (pid {ended.pid})"
+        if ended.pid
+        else f"no stack runs in {data_dir}" + ("" if data_dir.exists() else ", which does not exist")
+    )
     left = f"; killed what another had left running: {', '.join(map(str, ended.killed))}" if ended.killed else ""
     terminal.show(stack, f"{said}{left}", as_json=as_json)
 

@@ -73,10 +73,14 @@ class Lock:
         finally:
             os.close(handle)
 
-    def release(self) -> None:
-        """Give the lock back. The file stays: removing it could part a later owner from the lock they believe to hold."""
+    def release(self, *, in_order: bool = True) -> None:
+        """Give the lock back. Not `in_order`, the next owner is told so, as after an owner that was killed.
+
+        The file stays: removing it could part a later owner from the lock they believe to hold.
+        """
         if self._handle is not None:
-            _write(self._handle, "")
+            if in_order:
+                _write(self._handle, "")
             os.close(self._handle)
             self._handle = None
 

@@ -63,6 +63,8 @@ class Stack:
         self._stop, self._hasten, self._ended = threading.Event(), threading.Event(), threading.Event()
         self._keeper: threading.Thread | None = None
         self._failure: BaseException | None = None
+        self._is_in_order = True
+        """Whether no part was killed, or died: a worker that did may have left its job held and itself listed."""
 
     @property
     def url(self) -> str:
@@ -90,7 +92,7 @@ class Stack:
         self._lock.note_stopping()
         self._stop.set()
         self._await_end()
-        self._lock.release()
+        self._lock.release(in_order=self._is_in_order)
 
     def hasten(self) -> None:
         """Kill what is still stopping. A running job goes on later from its last checkpoint."""
@@ -159,6 +161,7 @@ class Stack:
                 for part in self._every():
                     if news := part.look_after():
                         self.say(news)
+                    self._is_in_order &= not part.deaths
         except BaseException as error:
             self._failure = error
         finally:
@@ -189,6 +192,7 @@ class Stack:
         while any(part.is_running for part in group) and time.monotonic() < deadline and not self._hasten.is_set():
             time.sleep(_LOOK_SECONDS / 2)
         for part in group:
+            self._is_in_order &= not part.is_running
             if part.is_running and not self._hasten.is_set():
                 self.say(f"{part.name} did not end within {part.stop_seconds:g} s of SIGTERM and was killed; its log is {part.log}")
             part.kill()

@@ -37,6 +37,8 @@ class Continuation:
     """None for one that begins anew."""
     resumes_on: str | None
     """The class of machine that the checkpoint must be resumed on, where the spec asks for that."""
+    best: Json | None
+    """The parent's `best`, which stands until an epoch of this job beats it."""
 
 
 def retry(parent: Job, begin: Begin = "last", resume: Resume | None = None) -> Continuation:
@@ -68,7 +70,8 @@ def _from(parent: Job, relation: Relation, document: Json, start_checkpoint_id: 
     except ValidationError as error:
         raise InvalidSpecError(faults.of(error, document, JobSpec)) from None
     bound = spec.checkpoints.resume == "bitwise" and start_checkpoint_id is not None
-    return Continuation(parent.id, relation, spec, start_checkpoint_id, _class_of(parent) if bound else None)
+    best = parent.best if start_checkpoint_id is not None else None
+    return Continuation(parent.id, relation, spec, start_checkpoint_id, _class_of(parent) if bound else None, best)
 
 
 def _class_of(parent: Job) -> str | None:

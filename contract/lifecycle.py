@@ -257,7 +257,7 @@ def time_out(job: Job, now: float) -> Job | None:
             overdue(
                 "max_queue_seconds",
                 job.spec["limits"]["max_queue_seconds"],
-                f"no worker for device '{job.device}' took it: /v1/workers lists who there is; start one, or raise the limit",
+                f"no worker for device '{job.device}' was free to take it: /v1/workers lists who there is; start another, or raise the limit",
             ),
         )
     if job.deadline_at is not None and job.deadline_at <= now:
@@ -269,8 +269,8 @@ def runtime_exceeded(job: Job) -> Failure:
     """The failure of a job that ran for longer than it may. One that last waited says for what."""
     hint = "raise the limit or train fewer epochs; the last checkpoint is kept"
     if job.state is JobState.QUEUED:
-        hint = f"it waited, after: {job.status_reason}; the last checkpoint is kept"
-        if job.resumes_on:
+        hint = f"it waited, after: {job.status_reason}"
+        if job.resumes_on and not job.releases_since_progress:
             hint += f", and only a worker with {job.resumes_on} may resume it: retry it with resume 'anywhere' to go on elsewhere"
     return overdue("max_runtime_seconds", job.spec["limits"]["max_runtime_seconds"], hint)
 

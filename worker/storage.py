@@ -42,7 +42,10 @@ def fetch_newest(artifacts: Artifacts, job: Job, kept: Sequence[Checkpoint], scr
             broken.append(f"checkpoint {checkpoint.id} after step {checkpoint.step} cannot be used: {error}")
     if broken and missing == len(broken):
         # Bytes rot one by one; that all are gone at once means that the store is not where it was.
-        raise ArtifactsUnavailableError(f"none of the {missing} checkpoints of {job.id} is in the artifact store; is it mounted?")
+        raise ArtifactsUnavailableError(
+            f"none of the {missing} checkpoints of {job.id} is whole in the artifact store; is it mounted? "
+            "If they are lost for good, cancel the job and retry it from its start"
+        )
     if broken:
         raise ArtifactCorruptError(f"no stored checkpoint of {job.id} is whole: {'; '.join(broken)}")
     return None, broken

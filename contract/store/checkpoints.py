@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, RowMapping, insert, select, update
+from sqlalchemy import Connection, RowMapping, insert, or_, select, update
 
 from contract import ids, lifecycle, numbers
 from contract.errors import GoneError, NotFoundError
@@ -115,9 +115,13 @@ def begun_with_epochs(store: Store, job: Job, kept: Sequence[Checkpoint]) -> int
 
 
 def get(store: Store, job: Job, name: str) -> Checkpoint:
-    """The job's checkpoint called `best`, `last` or by its id. Raises NotFoundError, or GoneError for one not kept any longer."""
+    """The job's checkpoint called `best`, `last` or by its id. Raises NotFoundError, or GoneError for one not kept any longer.
+
+    The best of a job that continues another is the other's until an epoch of its own beats it.
+    """
     checkpoint_id = {"best": job.best_checkpoint_id or job.checkpoint_id, "last": job.checkpoint_id}.get(name, name)
-    query = select(checkpoints).where(checkpoints.c.job_id == job.id, checkpoints.c.id == checkpoint_id)
+    own = or_(checkpoints.c.job_id == job.id, checkpoints.c.id == job.best_checkpoint_id)
+    query = select(checkpoints).where(own, checkpoints.c.id == checkpoint_id)
     with store.read() as connection:
         row = connection.execute(query).mappings().one_or_none()
     if row is None:

@@ -211,6 +211,8 @@ def _new(tenant: str, spec: JobSpec, now: float, origin: Continuation | None = N
         parent_relation=origin.relation.value if origin else None,
         start_checkpoint_id=origin.start_checkpoint_id if origin else None,
         resumes_on=origin.resumes_on if origin else None,
+        best=origin.best if origin else None,
+        best_checkpoint_id=origin.best["checkpoint_id"] if origin and origin.best else None,
     )
 
 

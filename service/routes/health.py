@@ -97,7 +97,10 @@ def _artifacts(artifacts: Artifacts) -> None:
 
 
 def _workers(store: Store) -> str:
-    there = [worker for worker in workers.listed(store) if worker.is_fresh and worker.state in {"idle", "busy"}]
+    fresh = [worker for worker in workers.listed(store) if worker.is_fresh]
+    there = [worker for worker in fresh if worker.state in {"idle", "busy"}]
+    if not there and fresh:
+        raise OperatorError(f"no worker is ready: {len(fresh)} there, {', '.join(sorted({worker.state for worker in fresh}))}")
     if not there:
         raise OperatorError("no worker was heard of lately; start one with python -m worker")
     return f"{len(there)} there, {sum(worker.state == 'idle' for worker in there)} idle"

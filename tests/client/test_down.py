@@ -76,7 +76,7 @@ def test_a_stack_is_ended_in_order_and_nothing_of_it_is_left(launch: Launch, dat
 
 def test_where_nothing_runs_it_says_so_makes_nothing_and_is_content(data_dir: Path) -> None:
     done = CliRunner().invoke(app, ["down", "--data-dir", str(data_dir)])
-    assert (done.exit_code, done.stdout) == (0, f"no stack runs in {data_dir}\n")
+    assert (done.exit_code, done.stdout) == (0, f"no stack runs in {data_dir}, which does not exist\n")
     assert not data_dir.exists()
     shown = json.loads(CliRunner().invoke(app, ["down", "--data-dir", str(data_dir), "--json"]).stdout)
     assert shown == {"object": "stack", "status": "stopped", "data_dir": str(data_dir), "pid": None, "killed": []}

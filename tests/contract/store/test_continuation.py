@@ -129,6 +129,25 @@ def test_a_job_that_continues_another_can_fall_back_on_an_earlier_checkpoint_of_
     assert [kept.id for kept in checkpoints.to_resume(store, retry)] == [last, earlier]
 
 
+def test_the_best_of_a_job_stays_that_of_the_one_it_continues_until_it_is_beaten(store: Store) -> None:
+    parent = succeeded(store)
+    child = jobs.extend(store, TENANT, parent.id, 2).job
+    assert (child.best, child.best_checkpoint_id) == (parent.best, parent.best_checkpoint_id)
+    assert checkpoints.get(store, child, "best").job_id == parent.id
+    lease = claimed(store, child.id)
+    checkpoint(store, lease, 4)  # as good as the parent's, and later
+    child = jobs.get(store, TENANT, child.id)
+    assert checkpoints.get(store, child, "best").job_id == parent.id
+    better = checkpoints.Draft(5, 50, {"val.loss": 0.1}, False, f"{child.id}/{lease.fence}/5", [FILE])
+    child = checkpoints.record(store, lease, better)
+    assert (checkpoints.get(store, child, "best").job_id, checkpoints.get(store, child, "best").epoch) == (child.id, 5)
+
+
+def test_a_retry_from_the_start_has_no_best_yet(store: Store) -> None:
+    job = jobs.retry(store, TENANT, failed(store).id, "start").job
+    assert (job.best, job.best_checkpoint_id) == (None, None)
+
+
 def test_a_job_that_never_wrote_a_checkpoint_is_retried_from_its_start(store: Store) -> None:
     retry = jobs.retry(store, TENANT, failed(store, with_checkpoint=False).id).job
     assert (retry.start_checkpoint_id, retry.resumes_on) == (None, None)
