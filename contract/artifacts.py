@@ -107,7 +107,8 @@ class LocalFolder:
         except OSError as error:
             raise _unavailable(error) from error
         for path in found:
-            if not path.name.startswith("."):
+            # What is no key of ours, we did not put there.
+            if _KEY.fullmatch(path.relative_to(self.folder).as_posix()):
                 with contextlib.suppress(NotFoundError):  # removed while we listed
                     yield self.stat(path.relative_to(self.folder).as_posix())
 

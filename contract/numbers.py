@@ -1,4 +1,4 @@
-"""How a number that JSON cannot hold is written: as one of three strings, everywhere the same."""
+"""How what JSON, or a database's JSON, cannot hold is written: non-finite numbers as one of three strings, everywhere the same."""
 
 import math
 from typing import Any
@@ -8,10 +8,13 @@ Number = float | str
 
 
 def to_json(value: Any) -> Any:
-    """`value` with every non-finite float in it, however deep, replaced by its string."""
+    """`value` with every non-finite float in it, however deep, replaced by its string, and every NUL, which PostgreSQL does not
+    store, by the sign of a character that could not be shown."""
     match value:
         case float() if not math.isfinite(value):
             return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
+        case str():
+            return value.replace("\x00", "\ufffd")
         case dict():
             return {key: to_json(inner) for key, inner in value.items()}
         case list() | tuple():

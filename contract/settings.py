@@ -2,9 +2,9 @@
 
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 Seconds = Annotated[float, Field(gt=0, le=86_400)]
@@ -57,6 +57,15 @@ class Settings(BaseSettings):
     """How old bytes in the artifact store must be before those that no row names are removed; longer than any upload takes."""
     trainer_stop_seconds: Seconds = 20.0
     """How long a trainer may take to reach a step boundary and write its checkpoint before it is killed."""
+
+    @model_validator(mode="after")
+    def _renews_in_time(self) -> Self:
+        if self.lease_seconds < 3 * self.renew_seconds:
+            raise ValueError(
+                f"lease_seconds is {self.lease_seconds:g} and renew_seconds {self.renew_seconds:g}: "
+                "a lease must outlast three renewals, or one late answer loses the job"
+            )
+        return self
 
 
 @cache

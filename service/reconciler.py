@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import structlog
 
@@ -42,25 +42,35 @@ class Reconciler:
         self._garbage_seconds = garbage_seconds
         self._may_expire_at = self._may_collect_at = clock()
         self._told: dict[str, str] = {}
-        self._thread = threading.Thread(target=self._run, name="reconciler", daemon=True)
+        # Two loops: an artifact store that hangs, or takes its time, must keep nobody's job waiting.
+        loops = {"reconciler": (self._expire, self._time_out, self._ring_again, self._forget), "tidier": (self._purge, self._collect)}
+        self._deeds = tuple(loops.values())
+        self._threads = [threading.Thread(target=self._run, args=[deeds], name=name, daemon=True) for name, deeds in loops.items()]
 
     def start(self) -> None:
-        self._thread.start()
+        for thread in self._threads:
+            thread.start()
 
     def join(self, seconds: float) -> None:
-        """Wait for the loop to end once `stopping` is set."""
-        self._thread.join(seconds)
+        """Wait for the loops to end once `stopping` is set; one that hangs ends with the process."""
+        deadline = time.monotonic() + seconds
+        for thread in self._threads:
+            thread.join(max(0.0, deadline - time.monotonic()))
 
     def round(self) -> None:
         """Do every deed once."""
-        for deed in (self._expire, self._time_out, self._ring_again, self._purge, self._collect, self._forget):
+        for deeds in self._deeds:
+            self._do(deeds)
+
+    def _run(self, deeds: Sequence[Callable[[], None]]) -> None:
+        while not self._stopping.wait(self._every_seconds):
+            self._do(deeds)
+
+    def _do(self, deeds: Sequence[Callable[[], None]]) -> None:
+        for deed in deeds:
             if self._stopping.is_set():
                 return
             self._try(deed)
-
-    def _run(self) -> None:
-        while not self._stopping.wait(self._every_seconds):
-            self.round()
 
     def _try(self, deed: Callable[[], None]) -> None:
         name = deed.__name__.strip("_")

@@ -4,7 +4,6 @@ import queue
 import shutil
 import threading
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor, wait
 from time import monotonic
 from typing import TypeVar
 
@@ -20,6 +19,7 @@ from contract.settings import Settings
 from contract.spec import JobSpec
 from contract.store import Store, checkpoints
 from worker import ending, orders, storage
+from worker.carrier import Carrier
 from worker.ending import Stopping
 from worker.process import Died, Trainer
 from worker.tenure import Tenure
@@ -69,9 +69,10 @@ class Attempt:
         except ArtifactCorruptError as error:
             return _failed(FailureCode.ARTIFACT_CORRUPT, str(error), "submit the job anew, and check the disk of the artifact store")
         except (ArtifactsUnavailableError, OSError) as error:
-            return _failed(
-                FailureCode.DEPENDENCY_DOWN, str(error), "the job is tried again; check the artifact store and the scratch folder"
-            )
+            if self._stopping is None:
+                hint = "the job is tried again; check the artifact store and the scratch folder"
+                return _failed(FailureCode.DEPENDENCY_DOWN, str(error), hint)
+            log.warning("its checkpoint was not fetched to the end", job=self._tenure.job.id, cause=str(error))
         if self._stopping is not None:  # while its checkpoint was fetched
             return events.Stopped(step=self._tenure.job.step)
         self.trainer.tell(order)
@@ -80,13 +81,12 @@ class Attempt:
 
     def _prepare(self) -> orders.Train:
         job = self._tenure.job
-        # What attempts of this job left that were killed here: nobody owns it, and it is gigabytes for a large network.
-        for left in self._scratch.parent.glob(f"{job.id}-*"):
-            shutil.rmtree(left, ignore_errors=True)
+        storage.clear_scratch(self._scratch.parent, job, self._settings.garbage_seconds)
         self._scratch.mkdir(parents=True)
         kept = self._tenure.steadily(lambda: checkpoints.to_resume(self._store, job))
         begun_with = self._tenure.steadily(lambda: checkpoints.begun_with_epochs(self._store, job, kept))
-        folder, broken = self._meanwhile(lambda: storage.fetch_newest(self._artifacts, job, kept, self._scratch))
+        fetch = Carrier(lambda: storage.fetch_newest(self._artifacts, job, kept, self._scratch))
+        folder, broken = self._meanwhile(fetch, lambda: self._stopping is not None)
         for sentence in broken:
             self._tenure.news.warn(sentence)
         return orders.Train(
@@ -139,8 +139,7 @@ class Attempt:
     def _renew(self) -> None:
         """Prolong the lease, and act on what the answer says."""
         if monotonic() > self._stop_by:
-            self.trainer.kill()
-            return
+            self.trainer.kill()  # and the lease is renewed: the job is ours until its end is written down
         if self._stopping is Stopping.DISOWNED:
             return
         try:
@@ -179,7 +178,8 @@ class Attempt:
             return
         tenure = self._tenure
         try:
-            draft = self._meanwhile(lambda: storage.upload(self._artifacts, tenure.lease, self._scratch, written))
+            upload = Carrier(lambda: storage.upload(self._artifacts, tenure.lease, self._scratch, written))
+            draft = self._meanwhile(upload, self._is_pointless)
             tenure.job = tenure.steadily(lambda: checkpoints.record(self._store, tenure.lease, draft), self._settings.lease_seconds)
         except (LostLeaseError, NotFoundError):
             self._stop(Stopping.DISOWNED, save=False)
@@ -200,13 +200,23 @@ class Attempt:
             log.error("trainer died", job=tenure.job.id, cause=last.cause, tail=last.tail)
         ending.commit(self._store, tenure.lease, tenure.job, end, self._start_seconds)
 
-    def _meanwhile(self, deed: Callable[[], T]) -> T:
-        """Do a deed that may take long, as to carry bytes, and renew the lease meanwhile."""
-        with ThreadPoolExecutor(1, "carrier") as carrier:
-            done = carrier.submit(deed)
-            while not wait([done], timeout=self._settings.renew_seconds).done:
-                self._renew()
-            return done.result()
+    def _is_pointless(self) -> bool:
+        """Whether a checkpoint that is being stored is of no use any more: the job is another's, or over."""
+        return self._stopping is Stopping.DISOWNED or (self._stopping is Stopping.OVERTIME and monotonic() > self._stop_by)
+
+    def _meanwhile(self, carrier: Carrier[T], is_pointless: Callable[[], bool]) -> T:
+        """What the carrier brings, the lease renewed while it is under way. One that hangs, or is not waited for any more, is left.
+
+        Raises ArtifactsUnavailableError for one that was left, and whatever the carrier met.
+        """
+        give_up_at = monotonic() + self._settings.stall_seconds
+        while not carrier.is_done(self._settings.renew_seconds):
+            self._renew()
+            if is_pointless():
+                raise ArtifactsUnavailableError("the artifact store was not waited for any longer")
+            if monotonic() > give_up_at:
+                raise ArtifactsUnavailableError(f"the artifact store did not come to an end within {self._settings.stall_seconds:g} s")
+        return carrier.brought()
 
 
 def _failed(code: FailureCode, message: str, hint: str) -> events.Failed:

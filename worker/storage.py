@@ -1,7 +1,9 @@
 """How a checkpoint travels between the trainer's scratch folder and the artifact store."""
 
+import contextlib
 import hashlib
 import shutil
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,6 +13,20 @@ from contract.events import CheckpointWritten
 from contract.job import Job
 from contract.store.checkpoints import Checkpoint, Draft
 from contract.store.leases import Lease
+
+
+def clear_scratch(scratch: Path, job: Job, older_than_seconds: float) -> None:
+    """Remove what attempts left that were killed here: those of this job under lower fences, and any that nothing has touched for long.
+
+    It is gigabytes for a large network, and nobody else removes it.
+    """
+    oldest = time.time() - older_than_seconds
+    for left in scratch.glob("job_*-*"):
+        name, _, fence = left.name.rpartition("-")
+        is_ours = name == job.id and fence.isdecimal() and int(fence) < job.fence
+        with contextlib.suppress(OSError):
+            if is_ours or max(path.stat().st_mtime for path in (left, *left.rglob("*"))) < oldest:
+                shutil.rmtree(left, ignore_errors=True)
 
 
 def upload(artifacts: Artifacts, lease: Lease, scratch: Path, written: CheckpointWritten) -> Draft:

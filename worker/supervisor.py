@@ -76,6 +76,8 @@ class Supervisor:
             if thread.is_alive():
                 thread.join(timeout=5)
         try:
+            if self._is_unsure:
+                leases.give_back(self.store, self.id)
             workers.left(self.store, self.id)
         except StoreUnavailableError as error:
             log.warning("could not sign off", cause=str(error))
@@ -154,6 +156,8 @@ class Supervisor:
                 self._be_seen()
             except StoreUnavailableError as error:
                 log.warning("no pulse", cause=str(error))
+            except Exception:
+                log.exception("no pulse, for a reason that was not foreseen")
             self._gone.wait(PULSE_SECONDS)
 
     def _be_seen(self) -> None:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, RowMapping, insert, or_, select, update
+from sqlalchemy import Connection, RowMapping, func, insert, or_, select, update
 
 from contract import ids, lifecycle, numbers
 from contract.errors import GoneError, NotFoundError
@@ -136,6 +136,7 @@ def to_purge(store: Store, limit: int = 100) -> list[tuple[str, str]]:
     query = (
         select(checkpoints.c.id, checkpoints.c.prefix)
         .where(checkpoints.c.deleted_at.is_not(None), checkpoints.c.purged_at.is_(None))
+        .order_by(func.random())  # those that cannot be removed must not stand before the others for ever
         .limit(limit)
     )
     with store.read() as connection:
@@ -143,7 +144,10 @@ def to_purge(store: Store, limit: int = 100) -> list[tuple[str, str]]:
 
 
 def unnamed(store: Store, prefixes: Sequence[str]) -> list[str]:
-    """Those of the key prefixes that no row names, not even one whose bytes are still to be purged."""
+    """Those of the key prefixes `JOB/…` that no row names, not even one whose bytes are still to be purged.
+
+    Of jobs of this database alone: what lies there of another one's, or of nobody we know, is not ours to judge.
+    """
     named: set[str] = set()
     # In pieces, as databases bound the variables of a statement.
     with store.read() as connection:
@@ -152,7 +156,16 @@ def unnamed(store: Store, prefixes: Sequence[str]) -> list[str]:
                 checkpoints.c.prefix.in_(prefixes[start : start + _PIECE]), checkpoints.c.purged_at.is_(None)
             )
             named.update(connection.execute(query).scalars())
-    return [prefix for prefix in prefixes if prefix not in named]
+    known = _known(store, sorted({prefix.partition("/")[0] for prefix in prefixes}))
+    return [prefix for prefix in prefixes if prefix not in named and prefix.partition("/")[0] in known]
+
+
+def _known(store: Store, job_ids: Sequence[str]) -> set[str]:
+    found: set[str] = set()
+    with store.read() as connection:
+        for start in range(0, len(job_ids), _PIECE):
+            found.update(connection.execute(select(jobs.c.id).where(jobs.c.id.in_(job_ids[start : start + _PIECE]))).scalars())
+    return found
 
 
 def purged(store: Store, checkpoint_id: str) -> None:

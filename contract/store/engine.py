@@ -17,6 +17,8 @@ from contract.errors import ConfigurationError, StoreUnavailableError
 WAL_IS_SAFE = sqlite3.sqlite_version_info >= (3, 51, 3)
 BUSY_SECONDS = 30
 _WRITES = "ridgeline_writes"
+_READ_ONLY = "25006"
+"""PostgreSQL's word for a server that only reads, as a standby in the middle of a failover."""
 _ADDRESSES = "use sqlite:///FILE or postgresql+psycopg://USER:PASSWORD@HOST/NAME"
 
 
@@ -117,6 +119,8 @@ def _told() -> Iterator[None]:
     except DBAPIError as error:
         if type(error) is DatabaseError and "not a database" in str(error.orig):
             raise StoreUnavailableError(f"the database cannot be read: {_cause(error)}") from error
+        if getattr(error.orig, "sqlstate", None) == _READ_ONLY:
+            raise StoreUnavailableError(f"the database takes no writes: {_cause(error)}") from error
         if error.connection_invalidated:
             raise StoreUnavailableError(f"the database closed the connection: {_cause(error)}") from error
         raise

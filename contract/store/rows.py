@@ -106,7 +106,7 @@ def _insert(connection: Connection, job_id: str, after_seq: int, notes: tuple[No
             "at": now,
             "type": note.type,
             "level": note.level,
-            "message": note.message,
+            "message": numbers.to_json(note.message),
             "data": numbers.to_json(note.data),
         }
         for seq, note in enumerate(notes, start=after_seq + 1)

@@ -16,7 +16,7 @@ from contract import queue
 from contract.artifacts import Artifacts
 from contract.errors import OperatorError
 from contract.store import Store, workers
-from service import deps, shapes, views
+from service import deps, garbage, shapes, views
 from service.openapi import problems
 
 log = structlog.get_logger(__name__)
@@ -91,7 +91,7 @@ def _artifacts(artifacts: Artifacts) -> None:
     with tempfile.NamedTemporaryFile() as probe:
         probe.write(_PROBE)
         probe.flush()
-        key = f"_ready/{Path(probe.name).name}"
+        key = f"{garbage.PROBES}/{Path(probe.name).name}"
         artifacts.put(key, Path(probe.name), hashlib.sha256(_PROBE).hexdigest())
         artifacts.delete(key)
 

@@ -145,7 +145,7 @@ def test_the_loop_ends_when_the_service_does(rig: Rig) -> None:
     assert came.wait(30)
     rig.stopping.set()
     rig.reconciler.join(30)
-    assert not rig.reconciler._thread.is_alive()
+    assert not any(thread.is_alive() for thread in rig.reconciler._threads)
 
 
 def test_the_bell_goes_on_after_a_ring_that_failed() -> None:
@@ -216,7 +216,8 @@ def test_bytes_that_wait_to_be_purged_are_no_garbage_and_are_removed_once(rig: R
     lease = hands.claim(rig.submit())
     hands.checkpoint(lease, 1, 1.0)
     (row,) = checkpoints.listed(rig.store, jobs.get(rig.store, "default", lease.job_id))
-    assert checkpoints.unnamed(rig.store, [row.prefix, "other"]) == ["other"]
+    other = f"{lease.job_id}/1/other"
+    assert checkpoints.unnamed(rig.store, [row.prefix, other]) == [other]
     with rig.store.write() as connection:
         connection.execute(update(tables.checkpoints).values(deleted_at=1.0))
     assert checkpoints.unnamed(rig.store, [row.prefix]) == []

@@ -75,7 +75,7 @@ def test_a_job_is_trained_and_committed_with_its_history(supervisor: Supervisor,
     job = submit(sqlite_store, "epoch checkpoint epoch checkpoint")
     supervisor.answer(job.id)
     done = jobs.get(sqlite_store, TENANT, job.id)
-    assert (done.state, done.epoch, done.step, done.attempt) == (JobState.SUCCEEDED, 2, 3, 1)
+    assert (done.state, done.epoch, done.step, done.attempt) == (JobState.SUCCEEDED, 2, 4, 1)
     assert done.data is not None
     told = [event.type for event in jobs.events(sqlite_store, job.id)]
     assert told == ["status", "status", "log", "epoch", "checkpoint", "epoch", "checkpoint", "status"]

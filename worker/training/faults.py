@@ -38,3 +38,8 @@ class DivergedError(TrainingError):
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether the machine or the device had no memory left. On the CPU torch says so with a RuntimeError of its allocator."""
     return isinstance(error, MemoryError | torch.OutOfMemoryError) or (isinstance(error, RuntimeError) and "allocate memory" in str(error))
+
+
+def is_device_lost(error: BaseException) -> bool:
+    """Whether CUDA has failed for good in this process, as after an illegal access: whatever it is asked next fails too."""
+    return isinstance(error, RuntimeError) and "CUDA error" in str(error) and not is_out_of_memory(error)

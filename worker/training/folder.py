@@ -39,13 +39,14 @@ def write(target: Path, contents: Mapping[str, bytes]) -> tuple[File, ...]:
 
 
 def read(source: Path) -> dict[str, bytes]:
-    """The content of each file by name. Raises ArtifactCorruptError at the first byte that is not as the manifest says."""
+    """The content of each file by name. Raises ArtifactCorruptError at the first byte that is not as the manifest says, and OSError
+    where a file that is there cannot be read, which says nothing of its bytes."""
     contents: dict[str, bytes] = {}
     for file in _manifest(source):
         try:
             content = (source / file.name).read_bytes()
-        except OSError as error:
-            raise ArtifactCorruptError(f"the checkpoint's file {file.name} cannot be read ({error})", _HINT) from error
+        except FileNotFoundError as error:
+            raise ArtifactCorruptError(f"the checkpoint's file {file.name} is not there", _HINT) from error
         if len(content) != file.size_bytes:
             raise ArtifactCorruptError(f"{file.name} has {len(content):,} bytes and its manifest says {file.size_bytes:,}", _HINT)
         if (found := sha256(content).hexdigest()) != file.sha256:
@@ -74,5 +75,5 @@ def _manifest(source: Path) -> list[File]:
     try:
         said: Any = json.loads((source / _MANIFEST).read_bytes())
         return [File.model_validate(file) for file in said["files"]]
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (FileNotFoundError, ValueError, KeyError, TypeError) as error:
         raise ArtifactCorruptError(f"the checkpoint's {_MANIFEST} cannot be read ({error})", _HINT) from error

@@ -10,6 +10,7 @@ import gc
 import os
 import traceback
 from collections import deque
+from contextlib import closing
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from time import monotonic
@@ -81,6 +82,8 @@ class Trainer:
         except Exception as error:  # whatever it is, the job fails with a reason and the process takes the next one
             if not isinstance(error, TrainingError):
                 traceback.print_exc()
+            if faults.is_device_lost(error):
+                os._exit(1)  # CUDA does not recover within a process: the job goes on in the next one
             self._voice.say(failed(error, run.step if run else 0))
         self._ended = order.job_id
         del run
@@ -90,15 +93,17 @@ class Trainer:
 
     def _drive(self, order: orders.Train, run: Run) -> None:
         saver = Saver(run, order.checkpoint_seconds, share=order.checkpoint_share)
-        for said in fit(run, saver):
-            self._say(said, run)
-            if isinstance(said, events.Finished):
-                return
-            if stop := self._stop(order.job_id):
-                for written in saver.end() if stop.save else ():
-                    self._say(written, run)
-                self._say(events.Stopped(step=run.step), run)
-                return
+        with closing(fit(run, saver)) as training:
+            for said in training:
+                self._say(said, run)
+                if isinstance(said, events.Finished):
+                    return
+                if stop := self._stop(order.job_id):
+                    for written in saver.end() if stop.save else ():
+                        self._say(written, run)
+                    break
+        # Said once no write is under way: the scratch folder is removed next.
+        self._say(events.Stopped(step=run.step), run)
 
     def _say(self, said: Said, run: Run) -> None:
         """Passes on what is news, and a sign of life where nothing has been for long though the work goes on."""
@@ -137,6 +142,12 @@ def failed(error: Exception, step: int) -> events.Failed:
         case OSError(errno=errno.ENOSPC | errno.EDQUOT):
             message = f"no space left for a checkpoint of step {step}"
             return events.Failed(code=FailureCode.DISK_FULL, message=message, hint="Free space on the worker's scratch disk.", step=step)
+        case OSError():
+            # Not the job's fault: a disk that fails or was taken away, too many open files. Another try may end otherwise.
+            message = f"a file could not be read or written at step {step}: {os.strerror(error.errno or 0)}"
+            return events.Failed(
+                code=FailureCode.DEPENDENCY_DOWN, message=message, hint="The job is tried again; check the worker's disks.", step=step
+            )
         case _:
             return events.Failed(
                 code=FailureCode.INTERNAL,

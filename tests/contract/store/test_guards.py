@@ -1,5 +1,6 @@
 """The database refuses by itself, on both kinds, what no version of ours may write: each guard is tried by hand-written SQL."""
 
+from contextlib import suppress
 from itertools import product
 
 import pytest
@@ -24,6 +25,12 @@ def put(store: Store, job_id: str, state: JobState, *, version: int = 100) -> No
         rest="1.0" if state is JobState.PAUSED else "NULL",
     )
     fence = "fence + 1" if state is JobState.RUNNING else "fence"
+    if state is JobState.SUCCEEDED:
+        with suppress(IntegrityError):  # where no owner may leave a result, the move to succeeded is refused below
+            execute(
+                store,
+                f"INSERT INTO results (job_id, fence, created_at, body) SELECT id, fence, 0.0, '{{}}' FROM jobs WHERE id = '{job_id}'",
+            )
     execute(store, f"UPDATE jobs SET state = '{state.value}', {columns}, fence = {fence}, version = {version} WHERE id = '{job_id}'")
 
 
@@ -59,7 +66,7 @@ def test_only_the_moves_of_the_state_machine_can_be_written(store: Store, before
         if after in MOVES[before]:
             put(store, job_id, after)
         else:
-            with pytest.raises(IntegrityError, match=r"jobs_move_allowed|jobs_ended_stays"):
+            with pytest.raises(IntegrityError, match=r"jobs_move_allowed|jobs_ended_stays|jobs_success_has_result"):
                 put(store, job_id, after)
 
 
@@ -71,7 +78,7 @@ def test_a_job_that_has_ended_stays_as_it_ended(store: Store, state: JobState, c
     refuse(store, f"UPDATE jobs SET {change}, version = version + 1 WHERE id = '{job_id}'", "jobs_ended_stays")
 
 
-@pytest.mark.parametrize("counter", ["fence", "version", "checkpoint_seq", "event_seq", "attempt"])
+@pytest.mark.parametrize("counter", ["fence", "version", "checkpoint_seq", "event_seq", "attempt", "crash_count", "release_count"])
 def test_no_counter_ever_falls(store: Store, counter: str) -> None:
     job_id = job_in(store, JobState.RUNNING)
     refuse(store, f"UPDATE jobs SET {counter} = -1 WHERE id = '{job_id}'", "jobs_counters_rise")
@@ -94,6 +101,14 @@ def test_a_paused_job_says_since_when_and_no_other_does(store: Store) -> None:
     queued = job_in(store, JobState.QUEUED)
     refuse(store, f"UPDATE jobs SET state = 'paused', version = version + 1 WHERE id = '{queued}'", "jobs_paused_since")
     refuse(store, f"UPDATE jobs SET paused_at = 1.0 WHERE id = '{queued}'", "jobs_paused_since")
+
+
+def test_no_job_has_succeeded_without_its_result(store: Store) -> None:
+    job_id = job_in(store, JobState.RUNNING)
+    done = "state = 'succeeded', owner = NULL, lease_until = NULL, finished_at = 1.0, version = version + 1"
+    refuse(store, f"UPDATE jobs SET {done} WHERE id = '{job_id}'", "jobs_success_has_result")
+    execute(store, f"INSERT INTO results (job_id, fence, created_at, body) VALUES ('{job_id}', 1, 0.0, '{{}}')")
+    execute(store, f"UPDATE jobs SET {done} WHERE id = '{job_id}'")
 
 
 def test_a_job_begins_in_the_queue(store: Store) -> None:

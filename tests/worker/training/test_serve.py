@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from queue import SimpleQueue
+from threading import Thread
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -306,7 +307,8 @@ def _sleeps(pid: int) -> bool:
         (torch.OutOfMemoryError(), FailureCode.OUT_OF_MEMORY),
         (OSError(errno.ENOSPC, "full"), FailureCode.DISK_FULL),
         (OSError(errno.EDQUOT, "full"), FailureCode.DISK_FULL),
-        (OSError(errno.EACCES, "no"), FailureCode.INTERNAL),
+        (OSError(errno.EIO, "failed"), FailureCode.DEPENDENCY_DOWN),
+        (OSError(errno.EACCES, "no"), FailureCode.DEPENDENCY_DOWN),
         (RuntimeError("a secret"), FailureCode.INTERNAL),
     ],
     ids=str,
@@ -316,6 +318,51 @@ def test_an_error_falls_in_its_class_and_an_unforeseen_one_keeps_its_words_to_th
 
     assert (failed.code, failed.step) == (code, 7)
     assert "secret" not in failed.message + failed.hint
+
+
+def test_a_trainer_whose_device_is_lost_ends_so_that_the_job_goes_on_in_another(tmp_path: Path) -> None:
+    broken = (
+        "from worker.training import build\ndef lost(*_):\n    raise RuntimeError('CUDA error: an illegal memory access')\nbuild.run = lost"
+    )
+    # The warm-up trains too; only what it is told of afterwards may be lost.
+    process = Process(
+        code=f"import worker.training.serve as serve\nwarm = serve._prepare\ndef prepare():\n    warm()\n    exec({broken!r})\nserve._prepare = prepare"
+    )
+    try:
+        assert isinstance(process.hear(), events.TrainerReady)
+        process.tell(_train(tmp_path, "a"))
+        assert process.child.wait(timeout=60) == 1
+    finally:
+        process.child.kill()
+
+
+def test_a_stop_is_answered_once_nothing_is_written_any_more(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    said: list[events.Event] = []
+    inbox: Any = SimpleQueue()
+    voice = SimpleNamespace(say=lambda event: (said.append(event), writing.append(len(list(tmp_path.glob("*.tmp"))))))
+    writing: list[int] = []
+    put = checkpoint.put
+
+    def slow(*given: Any) -> events.CheckpointWritten:
+        (tmp_path / "slow.tmp").mkdir()
+        time.sleep(0.3)
+        (tmp_path / "slow.tmp").rmdir()
+        return put(*given)
+
+    monkeypatch.setattr(checkpoint, "put", slow)
+    trainer = serve.Trainer(cast("Any", voice), inbox)
+    order = _train(tmp_path, "a", **{**ENDLESS, "checkpoints": {"every_epochs": 1}})
+    inbox.put(order)
+    Thread(target=_stop_once_written_to, args=[tmp_path, inbox], daemon=True).start()
+    trainer.follow()
+    assert isinstance(said[-1], events.Stopped)
+    assert writing[-1] == 0
+
+
+def _stop_once_written_to(folder: Path, inbox: Any) -> None:
+    while not (folder / "slow.tmp").exists():
+        time.sleep(0.005)
+    inbox.put(orders.Stop(job_id="a", save=False))
 
 
 def test_the_machine_running_out_of_memory_is_told_apart() -> None:

@@ -37,7 +37,11 @@ def _rules(dialect: str) -> list[tuple[str, str, str, str]]:
         ("jobs_ended_stays", "jobs", "UPDATE", f"OLD.state IN {ENDED} AND ({as_ended})"),
         ("jobs_counters_rise", "jobs", "UPDATE",
          "NEW.fence < OLD.fence OR NEW.version < OLD.version OR NEW.checkpoint_seq < OLD.checkpoint_seq "
-         "OR NEW.event_seq < OLD.event_seq OR NEW.attempt < OLD.attempt"),
+         "OR NEW.event_seq < OLD.event_seq OR NEW.attempt < OLD.attempt OR NEW.crash_count < OLD.crash_count "
+         "OR NEW.release_count < OLD.release_count"),
+        ("jobs_success_has_result", "jobs", "UPDATE",
+         "NEW.state = 'succeeded' AND OLD.state <> 'succeeded' AND NOT EXISTS "
+         "(SELECT 1 FROM results WHERE results.job_id = NEW.id AND results.fence = NEW.fence)"),
         ("jobs_move_raises_version", "jobs", "UPDATE", "NEW.state <> OLD.state AND NEW.version <= OLD.version"),
         ("jobs_claim_raises_fence", "jobs", "UPDATE", "OLD.state = 'queued' AND NEW.state = 'running' AND NEW.fence <= OLD.fence"),
         ("jobs_paused_since", "jobs", "UPDATE", "(NEW.state = 'paused') <> (NEW.paused_at IS NOT NULL)"),
