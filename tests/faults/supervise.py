@@ -10,6 +10,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -35,13 +36,18 @@ def freeze(metadata: dict[str, Any], job_id: str) -> None:
     """Stop here until somebody sends SIGCONT."""
     woken.add(job_id)
     if metadata.get("freeze_trainer"):
-        os.kill(supervisor.trainer_pid, signal.SIGSTOP)
+        _signal_trainer(signal.SIGSTOP)
     with pulse:
         print(job_id, "asleep", flush=True)
         # To this very thread: a signal to the process may be taken by another one, while this one runs on into its transaction.
         signal.pthread_kill(threading.get_ident(), signal.SIGSTOP)
     if metadata.get("freeze_trainer"):
-        os.kill(supervisor.trainer_pid, signal.SIGCONT)
+        _signal_trainer(signal.SIGCONT)
+
+
+def _signal_trainer(number: signal.Signals) -> None:
+    with suppress(ProcessLookupError):  # it has died: that is what the owner is about to tell
+        os.kill(supervisor.trainer_pid, number)
 
 
 def doomed(store: Store, lease: Lease, moment: str) -> dict[str, Any] | None:
