@@ -178,3 +178,25 @@ def test_trainers_that_hang_again_and_again_fail_the_job_as_stalled() -> None:
     assert failed.error is not None
     assert failed.error["code"] == "stalled"
     assert "RIDGELINE_STALL_SECONDS" in failed.error["hint"]
+
+
+def test_a_failure_after_a_cancel_was_asked_for_is_a_cancel() -> None:
+    asked = lifecycle.cancel(job(JobState.RUNNING), NOW)
+    ended = lifecycle.fail(asked, asked.fence, NOW + 1, FAILURE)
+    assert (ended.state, ended.error, ended.status_reason) == (JobState.CANCELLED, None, "cancelled on request")
+    assert (ended.owner, ended.finished_at) == (None, NOW + 1)
+
+
+def test_rests_for_want_of_what_surrounds_a_job_grow_and_end_at_ten_minutes() -> None:
+    def rest(releases: int) -> float:
+        held = job(JobState.RUNNING, releases_since_progress=releases)
+        return lifecycle.release(held, held.fence, NOW, "no space left", 15.0).available_at - NOW
+
+    assert [rest(releases) for releases in (0, 1, 5, 6, 1_000)] == [15.0, 30.0, 480.0, 600.0, 600.0]
+
+
+def test_a_resumed_job_is_rung_for_as_often_as_a_new_one() -> None:
+    unheard = job(JobState.QUEUED, ring_seq=9)
+    again = lifecycle.resume(lifecycle.pause(unheard, NOW), NOW + 100)
+    assert (again.ring_seq, again.next_ring_at) == (0, NOW + 100 + lifecycle.RING_SECONDS)
+    assert lifecycle.rung(again, NOW + 105).next_ring_at == NOW + 105 + lifecycle.RING_SECONDS
