@@ -182,10 +182,11 @@ async def test_a_retry_can_begin_anew_or_go_on_anywhere(client: httpx.AsyncClien
 async def test_a_retry_asked_for_otherwise_than_the_one_there_is_is_refused_not_dropped(client: httpx.AsyncClient, hands: Hands) -> None:
     failed = await made(client, hands, "failed")
     first = (await act(client, failed, "retry")).json()
-    other = await client.post(f"/v1/jobs/{failed}/retry", json={"begin": "start"})
-    assert (other.status_code, other.json()["code"]) == (409, "state_conflict")
-    assert f"{first['id']} already" in other.json()["detail"]
-    assert "cancel that one first" in other.json()["detail"]
+    for body in ({"resume": "anywhere"}, {"begin": "start"}):
+        other = await client.post(f"/v1/jobs/{failed}/retry", json=body)
+        assert (other.status_code, other.json()["code"]) == (409, "state_conflict")
+        assert f"{first['id']} already" in other.json()["detail"]
+        assert "cancel that one first" in other.json()["detail"]
     await act(client, first["id"], "cancel")
     assert (await client.post(f"/v1/jobs/{failed}/retry", json={"begin": "start"})).status_code == 202
 

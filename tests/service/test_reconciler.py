@@ -201,6 +201,19 @@ def test_bytes_that_no_row_names_are_removed_once_no_upload_of_them_can_be_under
     assert not (artifacts.folder / "_ready").exists()
 
 
+def test_an_upload_that_goes_on_for_long_loses_nothing_of_what_it_stored_first(rig: Rig, hands, tmp_path: Path) -> None:
+    lease = hands.claim(rig.submit())
+    source = tmp_path / "part"
+    source.write_bytes(b"x")
+    keys = [f"{lease.job_id}/{lease.fence}/step-2/{name}" for name in ("model.safetensors", "state.json", "trainer.safetensors")]
+    for key in keys:
+        hands.artifacts.put(key, source, hashlib.sha256(b"x").hexdigest())
+    for old in (keys[0], keys[2]):  # whichever is listed first
+        os.utime(hands.artifacts.folder / old, (1.0, 1.0))
+    rig.reconciler.round()
+    assert [found.key for found in hands.artifacts.list()] == keys
+
+
 def test_garbage_is_looked_for_now_and_then_not_in_each_round(rig: Rig, hands, monkeypatch: pytest.MonkeyPatch) -> None:
     looked: list[str] = []
     monkeypatch.setattr(LocalFolder, "prune", lambda *_: looked.append("looked"))

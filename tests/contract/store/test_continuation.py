@@ -129,6 +129,14 @@ def test_a_job_that_continues_another_can_fall_back_on_an_earlier_checkpoint_of_
     assert [kept.id for kept in checkpoints.to_resume(store, retry)] == [last, earlier]
 
 
+def test_what_the_job_it_continues_did_not_keep_is_nothing_to_go_on_from(store: Store) -> None:
+    lease = running(store)
+    first, unkept, third, last = [checkpoint(store, lease, epoch) for epoch in (1, 2, 3, 4)]
+    retry = jobs.retry(store, TENANT, leases.fail(store, lease, FAILURE).id).job
+    assert [name for name, _ in checkpoints.to_purge(store)] == [unkept]
+    assert [kept.id for kept in checkpoints.to_resume(store, retry)] == [last, third, first]
+
+
 def test_the_best_of_a_job_stays_that_of_the_one_it_continues_until_it_is_beaten(store: Store) -> None:
     parent = succeeded(store)
     child = jobs.extend(store, TENANT, parent.id, 2).job
@@ -167,6 +175,16 @@ def test_a_second_standing_retry_is_refused_by_the_database_itself(store: Store)
     retry = jobs.retry(store, TENANT, failed(store).id).job
     with pytest.raises(IntegrityError), store.write() as connection:
         connection.execute(insert(tables.jobs).values(rows.to_row(retry) | {"id": ids.job()}))
+
+
+def test_a_retry_that_stands_is_not_given_for_one_with_another_resume(store: Store) -> None:
+    parent = failed(store)
+    first = jobs.retry(store, TENANT, parent.id, "last", "anywhere").job
+    for resume in (None, "bitwise"):
+        with pytest.raises(StateConflictError, match=f"as {first.id} already.*with resume 'anywhere'; cancel that one first"):
+            jobs.retry(store, TENANT, parent.id, "last", resume)
+    assert jobs.retry(store, TENANT, parent.id, "last", "anywhere").job == first
+    assert count(store) == 2
 
 
 @pytest.mark.parametrize("end", ["failed", "cancelled", "succeeded"])

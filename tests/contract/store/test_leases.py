@@ -248,6 +248,16 @@ def test_the_last_two_and_the_best_checkpoint_are_kept(store: Store) -> None:
     assert job.best["value"] == 0.2
 
 
+def test_of_equal_checkpoints_the_earliest_stays_the_best_and_is_kept_beside_the_last(store: Store) -> None:
+    job, lease = running(store)
+    for epoch in (1, 2, 3, 4):
+        job = checkpoints.record(store, lease, draft(epoch, 0.5))
+    assert job.best is not None
+    assert (job.best["epoch"], job.best["checkpoint_id"]) == (1, job.best_checkpoint_id)
+    assert [kept.epoch for kept in checkpoints.listed(store, job)] == [4, 3, 1]
+    assert checkpoints.get(store, job, "best").epoch == 1
+
+
 def test_a_checkpoint_in_mid_epoch_is_last_but_never_best(store: Store) -> None:
     job, lease = running(store)
     checkpoints.record(store, lease, draft(1, 0.5))
