@@ -1,7 +1,7 @@
 """A trainer process that speaks the true protocol and trains nothing: it does what the job's metadata says.
 
 `script` is a list of words: `epoch`, `checkpoint`, `finish`, `diverge`, `segfault`, `exit`, `garbage`, `wait` (until told to
-stop), `deaf` (never hears a stop), `hang` (says nothing more). A resumed job goes on after the last word that its checkpoint has seen.
+stop), `deaf` (never hears a stop), `hang` (says nothing more), `stray` (says that it stopped, and goes on). A resumed job goes on after the last word that its checkpoint has seen.
 """
 
 import faulthandler
@@ -130,6 +130,8 @@ def train(order: orders.Train) -> None:
                 return
             case "hang":
                 stuck()
+            case "stray":
+                say(events.Stopped(step=word))
             case "deaf":
                 threading.Event().wait()
     say(events.Finished(result=result(epoch, word, resumed)))

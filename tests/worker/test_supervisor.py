@@ -25,6 +25,7 @@ from worker import orders, storage
 from worker.attempt import Attempt
 from worker.process import Trainer
 from worker.supervisor import Supervisor
+from worker.watchdog import Watchdog
 
 TRAINER = (sys.executable, str(Path(__file__).with_name("scripted_trainer.py")))
 TENANT = "default"
@@ -170,6 +171,79 @@ def test_a_trainer_that_hangs_is_killed_with_its_stack_in_the_history_and_the_jo
     stacks = [event.data["stack"] for event in jobs.events(sqlite_store, job.id) if "stack" in event.data]
     assert len(stacks) == CRASHES_WITHOUT_PROGRESS
     assert all(any("in stuck" in line for line in stack) for stack in stacks)
+
+
+class Clock:
+    """A watchdog's clock, which goes only while bytes travel."""
+
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+    def slowed(self, deed: Callable[..., Any]) -> Callable[..., Any]:
+        """The deed, taking an hour of this clock."""
+
+        def slow(*given: Any) -> Any:
+            self.now += 3_600.0
+            return deed(*given)
+
+        return slow
+
+
+@pytest.fixture
+def watched(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    clock = Clock()
+    monkeypatch.setattr("worker.attempt.Watchdog", lambda stall_seconds: Watchdog(stall_seconds, clock))
+    return clock
+
+
+def test_a_fetch_that_takes_longer_than_a_stall_is_none(
+    supervisor: Supervisor, sqlite_store: Store, monkeypatch: pytest.MonkeyPatch, watched: Clock
+) -> None:
+    tell, renew = Trainer.tell, leases.renew
+    unheard: list[tuple[Trainer, orders.Order]] = []
+
+    def renewed(*given: Any) -> Job:
+        found = renew(*given)
+        while unheard:
+            tell(*unheard.pop())
+        return found
+
+    # A trainer that answers only after the first look at it, which would else be a matter of luck.
+    monkeypatch.setattr(Trainer, "tell", lambda trainer, order: unheard.append((trainer, order)))
+    monkeypatch.setattr(leases, "renew", renewed)
+    monkeypatch.setattr(storage, "fetch_newest", watched.slowed(storage.fetch_newest))
+    job = submit(sqlite_store, "epoch")
+    supervisor.answer(job.id)
+    done = jobs.get(sqlite_store, TENANT, job.id)
+    assert (done.state, done.attempt, done.crash_count) == (JobState.SUCCEEDED, 1, 0)
+    assert watched.now > supervisor.settings.stall_seconds
+
+
+def test_an_upload_that_takes_longer_than_a_stall_is_none(
+    supervisor: Supervisor, sqlite_store: Store, monkeypatch: pytest.MonkeyPatch, watched: Clock
+) -> None:
+    record = checkpoints.record
+
+    def recorded(*given: Any) -> Job:
+        supervisor.drain()  # the trainer says nothing more until it is told to stop
+        return record(*given)
+
+    monkeypatch.setattr(storage, "upload", watched.slowed(storage.upload))
+    monkeypatch.setattr(checkpoints, "record", recorded)
+    job = submit(sqlite_store, "epoch checkpoint wait")
+    supervisor.answer(job.id)
+    back = jobs.get(sqlite_store, TENANT, job.id)
+    assert (back.state, back.crash_count, back.release_count, back.checkpoint_seq) == (JobState.QUEUED, 0, 1, 2)
+    assert watched.now > supervisor.settings.stall_seconds
+
+
+def test_a_stop_that_nobody_asked_for_gives_no_job_back(supervisor: Supervisor, sqlite_store: Store) -> None:
+    job = submit(sqlite_store, "epoch stray epoch checkpoint")
+    supervisor.answer(job.id)
+    done = jobs.get(sqlite_store, TENANT, job.id)
+    assert (done.state, done.epoch, done.attempt, done.release_count) == (JobState.SUCCEEDED, 2, 1, 0)
 
 
 def test_a_lease_is_renewed_while_bytes_travel(
