@@ -2,10 +2,10 @@
 
 import errno
 import random
-from collections.abc import Iterator
+from collections.abc import Generator, Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from threading import Event
+from threading import Event, Thread
 from typing import Any
 
 import pytest
@@ -18,6 +18,7 @@ from worker.training import checkpoint, folder
 from worker.training import saver as savers
 from worker.training.faults import DivergedError
 from worker.training.fit import fit
+from worker.training.said import TICK, Said
 from worker.training.saver import Saver
 from worker.training.waiting import Waiting
 
@@ -38,7 +39,18 @@ def gate(monkeypatch: pytest.MonkeyPatch) -> Iterator[Event]:
     opened.set()
 
 
-def _written(told: list[events.Event]) -> list[events.CheckpointWritten]:
+@pytest.fixture
+def prompt(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A writer that has done its part before training goes on, however busy the machine is."""
+
+    def start(write: savers._Write) -> None:
+        Thread.start(write)
+        write.join()
+
+    monkeypatch.setattr(savers._Write, "start", start)
+
+
+def _written(told: Iterable[Said]) -> list[events.CheckpointWritten]:
     return [event for event in told if isinstance(event, events.CheckpointWritten)]
 
 
@@ -116,6 +128,55 @@ def test_after_a_write_the_next_waits_until_it_has_cost_a_fiftieth_of_the_time(t
     assert said == [0, 99, 101]
 
 
+def test_copies_count_in_the_time_that_saving_may_take_all_that_were_made_since_the_last_write(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, prompt: None
+) -> None:
+    now, really = [0.0], checkpoint.take
+
+    def slow(*arguments: Any, **named: Any) -> Any:
+        now[0] += 1.0
+        return really(*arguments, **named)
+
+    monkeypatch.setattr(savers, "monotonic", lambda: now[0])
+    monkeypatch.setattr(checkpoint, "take", slow)
+    run = jobs.run(tmp_path)
+    saver = Saver(run, interim_seconds=1e9, share=0.02)
+
+    def written_at(moment: float) -> list[int]:
+        now[0] = moment
+        return [event.step for _ in ("begun", "over") for event in saver._attend()]
+
+    def take(step: int) -> None:
+        run.standing.batch = step
+        saver.take()
+
+    take(1)
+    assert written_at(1.0) == [1]
+    take(2)
+    take(3)
+    # The first cost one second of copying, begun at 1; the second costs the two seconds of both copies that were made before it.
+    assert (written_at(50.9), written_at(51.0)) == ([], [2])
+    assert (written_at(150.9), written_at(151.0)) == ([], [3])
+
+
+def test_a_long_evaluation_is_saved_once_since_no_step_is_done_in_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, prompt: None) -> None:
+    now = [0.0]
+    monkeypatch.setattr(savers, "monotonic", lambda: now[0])
+    run = jobs.run(tmp_path)
+    saver = Saver(run, interim_seconds=300.0, share=1.0)
+
+    def evaluation() -> Generator[Said, None, None]:
+        run.standing.batch = 2
+        for _ in range(5):
+            now[0] += 1_000.0
+            yield TICK
+        run.standing.batch = 3
+        yield TICK
+
+    said = _written(saver.alongside(evaluation()))
+    assert [(event.step, event.interim) for event in said] == [(2, True), (3, True)]
+
+
 def test_a_job_of_many_short_epochs_writes_few_checkpoints_and_still_its_last_ones_and_its_best(tmp_path: Path) -> None:
     run = jobs.run(tmp_path, epochs=400, optimizer={"kind": "gd"}, batch_size="full", checkpoints={"keep_last": 3})
 
@@ -152,6 +213,24 @@ def test_a_write_that_failed_is_raised_at_a_later_step_and_nothing_is_written_af
             jobs.said(run)
 
     assert run.step < 3000
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_waits_behind_a_write_that_failed_is_never_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: Any) -> Any:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    run = jobs.run(tmp_path)
+    saver = Saver(run)
+    for batch in (1, 2):
+        run.standing.batch = batch
+        saver.take()
+    with monkeypatch.context() as patch:
+        patch.setattr(folder, "write", full)
+        with pytest.raises(OSError, match="No space left"):
+            list(saver.flush())
+
+    assert list(saver.flush()) == [], "the disk has room again, and there is nothing left to write"
     assert list(tmp_path.iterdir()) == []
 
 
@@ -215,17 +294,29 @@ def test_a_run_that_is_dropped_waits_for_the_write_under_way_and_for_no_other(tm
     assert [path.name for path in tmp_path.iterdir()] == ["step-00000003"]
 
 
-def test_a_long_epoch_is_saved_in_its_middle_and_no_snapshot_of_it_waits_beside_a_newer_one(tmp_path: Path) -> None:
+def test_a_long_epoch_is_saved_in_its_middle_and_no_snapshot_of_it_waits_beside_a_newer_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, prompt: None
+) -> None:
     fields: dict[str, Any] = {"epochs": 2, "batch_size": 4}
     whole = jobs.run(tmp_path / "whole", **fields)
     jobs.said(whole)
     run = jobs.run(tmp_path / "first", **fields)
-    told = _written([said for said in fit(run, Saver(run, interim_seconds=0.0, share=1.0)) if isinstance(said, events.CheckpointWritten)])
+    # A step takes a minute, and so does a write: at a fifth of the time one begins with every fourth step.
+    spent, really = [0.0], checkpoint.put
+
+    def slow(*arguments: Any) -> Any:
+        spent[0] += 60.0
+        return really(*arguments)
+
+    monkeypatch.setattr(savers, "monotonic", lambda: 60.0 * run.step + spent[0])
+    monkeypatch.setattr(checkpoint, "put", slow)
+    saver = Saver(run, interim_seconds=60.0, share=0.2)
+    told = _written(fit(run, saver))
     interim = [event for event in told if event.interim]
 
-    assert interim
     assert [event.step for event in told if not event.interim] == [10, 20]
-    assert all(event.step > 0 for event in interim), "nothing is lost at the start"
+    # The turn of step 13 goes to the epoch's own, which has waited since step 10; no other is older than its turn.
+    assert [event.step for event in interim] == [1, 5, 9, 17]
     for event in (interim[0], interim[-1]):
         resumed = jobs.run(tmp_path / f"after-{event.step}", tmp_path / "first" / event.folder, **fields)
         jobs.said(resumed)
