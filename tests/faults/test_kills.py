@@ -3,7 +3,6 @@
 import pytest
 
 from tests.faults import storms
-from tests.faults.databases import Kind
 
 pytestmark = pytest.mark.faults
 
@@ -11,9 +10,8 @@ SEED = 20261122
 
 
 @pytest.mark.timeout(900)
-@pytest.mark.parametrize(("database", "kills"), [("sqlite", 40), ("postgresql", 20)])
-def test_a_storm_of_kills_breaks_no_promise(database: Kind, kills: int) -> None:
-    report = storms.kills(kills, SEED, database)
+def test_a_storm_of_kills_breaks_no_promise_on_sqlite() -> None:
+    report = storms.kills(40, SEED, "sqlite")
     report.assert_kept()
-    assert report.faults >= kills
-    assert report.jobs >= kills // 2
+    assert report.faults >= 40
+    assert report.jobs >= 20
