@@ -140,6 +140,13 @@ STORMS: Final = (
         release={"sqlite": 3, "postgresql": 3},
     ),
     Storm(
+        "search",
+        "every state of 2 workers x 1 job: 0 violations, an end in reach of each",
+        "tests.faults.on_fresh:searched",
+        short={"none": 1},
+        release={"none": 2},
+    ),
+    Storm(
         "simulation",
         "1,000,000 schedules of the pure core: 0 violations",
         "tests.faults.on_fresh:simulated",

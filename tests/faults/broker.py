@@ -84,6 +84,7 @@ class _Storm:
     def steal(self) -> None:
         with Thief(self.server.redis()) as thief:
             for _ in range(_RINGS):
+                time.sleep(1.5)  # by then the thief has waited for longer than the worker
                 self.expect_start()
                 if thief.taken:
                     return

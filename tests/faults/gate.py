@@ -142,4 +142,5 @@ class Thief:
 
     def _take(self) -> None:
         while not self._stopping.is_set():
-            self.taken += self._redis.lpop(queue.QUEUE) is not None
+            # Waiting, as the worker does: who has waited longest is served, and the worker asks anew each second.
+            self.taken += self._redis.blpop([queue.QUEUE], timeout=3) is not None

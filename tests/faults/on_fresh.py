@@ -8,7 +8,7 @@ from pathlib import Path
 
 from contract.store import Store, schema
 from tests.faults import commits as commits_cut
-from tests.faults import databases, locks, obedience, races, simulation
+from tests.faults import databases, exhaustive, locks, obedience, races, simulation
 from tests.faults import outages as outages_seen
 from tests.faults import zombies as zombies_woken
 from tests.faults.databases import Kind
@@ -62,6 +62,19 @@ def simulated(scale: int, seed: int, _: Kind) -> Report:
         report.counts, report.trials = dict(counts.faults), counts.schedules
         report.jobs = sum(counts.ends.values())
         report.notes["schedules"] = counts.schedules
+    return report
+
+
+def searched(scale: int, seed: int, _: Kind) -> Report:
+    """Every state of two workers and one job: of one that always dies, and from scale 2 on of a healthy one with its clients too."""
+    report = Report("search", seed=seed)
+    try:
+        spaces = [exhaustive.search(exhaustive.POISON, clients=False, late=1), *([exhaustive.search(late=0)] if scale > 1 else [])]
+    except Violation as violation:
+        report.violations.append(str(violation))
+    else:
+        report.counts["transitions"] = sum(space.transitions for space in spaces)
+        report.notes["states"] = sum(space.states for space in spaces)
     return report
 
 

@@ -5,26 +5,11 @@ import dataclasses
 import pytest
 
 from contract import lifecycle
-from contract.job import MOVES, JobState
 from tests.faults import exhaustive, planted
 from tests.faults.invariants import Violation
 from tests.faults.planted import Plant
 
-LEAST_STATES = 45_000
 LEAST_POISON_STATES = 7_000
-ONLY_BY_A_DEADLINE_OR_A_FAILURE = {(JobState.QUEUED, JobState.FAILED), (JobState.PAUSING, JobState.FAILED)}
-"""Moves that the search leaves to the simulation, with the deadlines and the jobs that diverge."""
-ALLOWED = {(before, after) for before, afters in MOVES.items() for after in afters}
-
-
-@pytest.mark.timeout(900)  # some 90 s of a core
-def test_no_state_that_two_workers_and_a_job_can_reach_breaks_a_promise(capsys: pytest.CaptureFixture[str]) -> None:
-    found = exhaustive.search(late=0)
-    with capsys.disabled():
-        print(f"\n2 workers x 1 job, clients: {found}")
-    assert found.moves == ALLOWED - ONLY_BY_A_DEADLINE_OR_A_FAILURE
-    assert found.states >= LEAST_STATES
-    assert found.ends == {"succeeded", "cancelled", "crash_loop"}
 
 
 def test_no_late_request_saves_or_breaks_a_job_that_always_dies() -> None:

@@ -1,4 +1,4 @@
-"""On PostgreSQL, in a file of its own so that both storms can blow at once: That no process is so important that its death, at any moment, costs a job, doubles a result or changes a bit of it."""
+"""The storm of kills on PostgreSQL, in a file of its own so that both can blow at once: that no process is so important that its death, at any moment, costs a job, doubles a result or changes a bit of it."""
 
 import pytest
 
@@ -11,7 +11,7 @@ SEED = 20261122
 
 @pytest.mark.timeout(900)
 def test_a_storm_of_kills_breaks_no_promise_on_postgresql() -> None:
-    report = storms.kills(20, SEED, "postgresql")
+    report = storms.kills(6, SEED, "postgresql")
     report.assert_kept()
-    assert report.faults >= 20
-    assert report.jobs >= 10
+    assert report.faults >= 6
+    assert report.jobs >= 3

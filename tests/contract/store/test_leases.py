@@ -243,7 +243,7 @@ def test_the_last_two_and_the_best_checkpoint_are_kept(store: Store) -> None:
     assert [kept.epoch for kept in checkpoints.listed(store, job)] == [5, 4, 2]
     assert checkpoints.get(store, job, "best").epoch == 2
     assert checkpoints.get(store, job, "last").epoch == 5
-    assert [prefix for _, prefix in checkpoints.to_purge(store)] == ["job/1", "job/3"]
+    assert sorted(prefix for _, prefix in checkpoints.to_purge(store)) == ["job/1", "job/3"]
     assert job.best is not None
     assert job.best["value"] == 0.2
 
