@@ -169,7 +169,6 @@ class Supervisor:
             pid=os.getpid(),
             state=state,
             device=self._device,
-            job_id=self._job_id,
             versions={"ridgeline": _own_version(), "torch": self._torch},
         )
 

@@ -175,7 +175,6 @@ workers = Table(
     Column("pid", Integer, nullable=False),
     Column("state", String(16), nullable=False),
     Column("device", Text, nullable=False),
-    Column("job_id", String(40)),
     Column("versions", Document, nullable=False),
     Column("started_at", Double, nullable=False),
     Column("last_seen", Double, nullable=False),

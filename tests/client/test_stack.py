@@ -192,7 +192,7 @@ def test_workers_of_a_stack_that_was_killed_do_not_count_as_there(data_dir: Path
     with stand_ins.stack(data_dir):
         """Makes the database."""
     store = Store(f"sqlite:///{data_dir}/ridgeline.db")
-    workers.seen(store, worker_id="w", host="h", pid=1, state="idle", device="cpu", job_id=None, versions={})
+    workers.seen(store, worker_id="w", host="h", pid=1, state="idle", device="cpu", versions={})
     with stand_ins.stack(data_dir):
         assert [worker.id for worker in workers.listed(store)] == ["w"]
     (data_dir / "lock").write_text("12345\n")
@@ -204,7 +204,7 @@ def test_workers_of_a_stack_that_was_killed_do_not_count_as_there(data_dir: Path
 def test_workers_in_a_database_shared_with_other_machines_stay(tmp_path: Path) -> None:
     store = Store(f"sqlite:///{tmp_path}/shared.db")
     schema.migrate(store)
-    workers.seen(store, worker_id="w", host="h", pid=1, state="idle", device="cpu", job_id=None, versions={})
+    workers.seen(store, worker_id="w", host="h", pid=1, state="idle", device="cpu", versions={})
     preparation.prepare(tmp_path, f"sqlite:///{tmp_path}/shared.db", in_order=False)
     assert [worker.id for worker in workers.listed(store)] == ["w"]
     store.close()

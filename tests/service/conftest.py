@@ -90,7 +90,7 @@ class Hands:
             connection.execute(update(tables.jobs).where(tables.jobs.c.id == lease.job_id).values(lease_until=1.0))
 
     def appear(self, state: workers.State = "idle") -> None:
-        workers.seen(self.store, worker_id="worker-1", host="here", pid=1, state=state, device="cpu", job_id=None, versions={"torch": "2"})
+        workers.seen(self.store, worker_id="worker-1", host="here", pid=1, state=state, device="cpu", versions={"torch": "2"})
 
 
 @pytest.fixture(scope="session")

@@ -21,7 +21,7 @@ from contract import events
 from contract.events import FailureCode
 from contract.spec import JobSpec
 from worker import orders
-from worker.training import build, datasets, faults, lifeline, precision, wire
+from worker.training import build, datasets, faults, lean, lifeline, precision, wire
 from worker.training.faults import TrainingError
 from worker.training.fit import fit
 from worker.training.run import Run
@@ -33,6 +33,7 @@ _BEAT_SECONDS = 10.0
 
 def serve(voice: wire.Voice, inbox: wire.Inbox) -> None:
     """Takes orders for as long as the process lives."""
+    lean.spare_the_compiler()
     _prepare()
     voice.say(
         events.TrainerReady(
@@ -166,7 +167,7 @@ def _prepare() -> None:
     threads = os.environ.get("RIDGELINE_TRAINER_THREADS")
     if threads:
         torch.set_num_threads(int(threads))
-    # The first steps of a process load kernels, and half of torch with the first optimizer; better now than in a job's time.
+    # The first steps of a process load kernels; better now than in a job's time.
     spec = JobSpec.model_validate(
         {"dataset": {"kind": "fake", "train_rows": 4, "test_rows": 1, "validation_fraction": 0.0}, "batch_size": 2}
     )

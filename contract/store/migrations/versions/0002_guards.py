@@ -65,6 +65,7 @@ def upgrade() -> None:
         sa.Column("start_checkpoint_id", sa.String(length=40)),
     ):
         op.add_column("jobs", column)
+    op.drop_column("workers", "job_id")
     op.execute("UPDATE jobs SET paused_at = updated_at WHERE state = 'paused'")
     op.create_index("uq_checkpoints_job_id_prefix", "checkpoints", ["job_id", "prefix"], unique=True)
     standing = sa.text("parent_relation = 'retry' AND state NOT IN ('cancelled', 'failed')")
