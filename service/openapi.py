@@ -163,7 +163,7 @@ def _finished(document: Json) -> Json:
 
 
 # Described twice, by FastAPI for replies and by pydantic alone; they differ in what serialization makes required.
-_SHARED: Final = frozenset({"Dataset", "Machine", "Result", "ResultLayer", "Progress", "JobState", "Problem", "ProblemFault"})
+_SHARED: Final = frozenset({"TrainingData", "Machine", "Result", "ResultLayer", "Progress", "JobState", "Problem", "ProblemFault"})
 
 
 def _finish(operation: Json) -> None:

@@ -35,7 +35,7 @@ def job(row: Job, place: jobs.Place | None, moves: Sequence[rows.Event]) -> shap
         status_transitions=[_transition(move) for move in moves],
         error=shapes.Failure(**row.error) if row.error else None,
         parent=_parent(row),
-        dataset=shapes.Dataset(**row.data) if row.data else None,
+        dataset=shapes.TrainingData(**row.data) if row.data else None,
         machine=shapes.Machine(**row.machine) if row.machine else None,
         links=shapes.JobLinks(
             self=here,

@@ -67,12 +67,12 @@ def _kind(member: type[Spec]) -> shapes.Kind:
     return shapes.Kind(kind=_default(member, "kind"), summary=summary, schema_=member.model_json_schema())
 
 
-def _datasets() -> Iterator[shapes.DataSet]:
+def _datasets() -> Iterator[shapes.KnownDataset]:
     fake = datasets.Fake()
     for name in get_args(datasets.Builtin.model_fields["name"].annotation):
         builtin = datasets.Builtin(name=name)
-        yield shapes.DataSet(kind=builtin.kind, name=name, **asdict(builtin.shape()))
-    yield shapes.DataSet(kind=fake.kind, name=fake.name, **asdict(fake.shape()))
+        yield shapes.KnownDataset(kind=builtin.kind, name=name, **asdict(builtin.shape()))
+    yield shapes.KnownDataset(kind=fake.kind, name=fake.name, **asdict(fake.shape()))
 
 
 def _default(member: type[Spec], field: str) -> str:

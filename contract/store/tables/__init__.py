@@ -1,7 +1,6 @@
 """The tables, and with them the guards that hold whoever writes."""
 
 from sqlalchemy import (
-    JSON,
     BigInteger,
     CheckConstraint,
     Column,
@@ -9,29 +8,15 @@ from sqlalchemy import (
     ForeignKey,
     Index,
     Integer,
-    MetaData,
     String,
     Table,
     Text,
     UniqueConstraint,
     text,
 )
-from sqlalchemy.dialects.postgresql import JSONB
 
 from contract.job import HELD, JobState
-
-metadata = MetaData(
-    naming_convention={
-        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
-        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
-        "ck": "ck_%(table_name)s_%(constraint_name)s",
-        "fk": "fk_%(table_name)s_%(column_0_name)s",
-        "pk": "pk_%(table_name)s",
-    }
-)
-
-# `none_as_null`: a None is SQL's NULL, which the constraints below can see, not the JSON document `null`.
-Document = JSON(none_as_null=True).with_variant(JSONB(none_as_null=True), "postgresql")
+from contract.store.tables.base import Document, metadata
 
 
 def _listed(states: frozenset[JobState] | type[JobState]) -> str:

@@ -1,0 +1,51 @@
+"""The shape of every reply: what a client sees, by noun."""
+
+from service.shapes.base import Number, Numbers, Page, Time, View
+from service.shapes.capabilities import Capabilities, Kind, KnownDataset, Layer, Validation
+from service.shapes.checkpoint import Checkpoint, CheckpointFile, CheckpointList
+from service.shapes.job import Best, Failure, Job, JobLinks, JobList, Machine, Parent, Progress, QueuePlace, TrainingData, Transition
+from service.shapes.progress import Event, EventList, Live, MetricList, MetricPoint
+from service.shapes.result import Lineage, Result, ResultClass, ResultLayer
+from service.shapes.service import Check, Health, Readiness, Version, Worker, WorkerList
+
+__all__ = [
+    "Best",
+    "Capabilities",
+    "Check",
+    "Checkpoint",
+    "CheckpointFile",
+    "CheckpointList",
+    "Event",
+    "EventList",
+    "Failure",
+    "Health",
+    "Job",
+    "JobLinks",
+    "JobList",
+    "Kind",
+    "KnownDataset",
+    "Layer",
+    "Lineage",
+    "Live",
+    "Machine",
+    "MetricList",
+    "MetricPoint",
+    "Number",
+    "Numbers",
+    "Page",
+    "Parent",
+    "Progress",
+    "QueuePlace",
+    "Readiness",
+    "Result",
+    "ResultClass",
+    "ResultLayer",
+    "Time",
+    "TrainingData",
+    "Transition",
+    "Validation",
+    "Version",
+    "View",
+    "Worker",
+    "WorkerList",
+]

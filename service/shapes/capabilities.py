@@ -1,0 +1,76 @@
+"""What a spec may ask for, and what one would train."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from service.shapes.base import View
+
+
+class Layer(View):
+    """A layer with parameters."""
+
+    name: str
+    """What `on` of a penalty calls it."""
+    weight: list[int]
+    """Shape of the weight, as torch keeps it."""
+    bias: list[int] | None
+    """Shape of the bias; null without one."""
+    parameters: int
+    """Number of its trainable values."""
+
+
+class Validation(View):
+    """What a spec would train."""
+
+    object: Literal["training.validation"] = "training.validation"
+    spec: dict[str, Any]
+    """With every default filled in."""
+    parameters: int
+    """Number of trainable values."""
+    layers: list[Layer]
+    """In the order in which the data passes them."""
+
+
+class Kind(View):
+    """One thing that a family of the spec offers."""
+
+    kind: str
+    """What the spec calls it."""
+    summary: str
+    """What it is, in a sentence or two."""
+    schema_: Annotated[dict[str, Any], Field(alias="schema")]
+    """JSON Schema of its fields, with defaults and bounds."""
+
+
+class KnownDataset(View):
+    """Data that a job may train on by name."""
+
+    kind: str
+    """The kind of `dataset` that names it."""
+    name: str
+    """Its name there."""
+    channels: int
+    """Values of each pixel."""
+    height: int
+    """Pixels."""
+    width: int
+    """Pixels."""
+    outputs: int
+    """Number of classes, or of real target values."""
+    targets: str
+    """`classes` or `real`."""
+
+
+class Capabilities(View):
+    """Everything that a spec may ask for here."""
+
+    object: Literal["capabilities"] = "capabilities"
+    families: dict[str, list[Kind]]
+    """By the field of the spec: `model`, `optimizer`, `penalties` and so on."""
+    spec: dict[str, Any]
+    """JSON Schema of a whole job spec."""
+    datasets: list[KnownDataset]
+    """What `dataset` can name, with the shape of each unless the spec says another."""
+    devices: list[str]
+    """Of the workers heard of lately."""
