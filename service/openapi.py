@@ -82,7 +82,7 @@ EVENT_STREAM: Final[Json] = {
             "schema": {
                 "type": "string",
                 "description": "Server-sent events. `event` is the event's type and `data` an Event with `id`; for `event: metrics` "
-                "`data` is a Live, without `id`.",
+                "`data` is a Live and for `event: resync` a Resync, both without `id`.",
             },
             "example": 'event: status\ndata: {"object":"training.event","seq":1,"type":"status","message":"queued",…}\nid: 1\n\n',
         }
@@ -147,7 +147,7 @@ def describe(app: FastAPI) -> None:
 
 def _finished(document: Json) -> Json:
     schemas = document["components"]["schemas"]
-    for model in (JobSpec, actions.Retry, actions.Extension, errors.Problem, shapes.Event, shapes.Live, shapes.Result):
+    for model in (JobSpec, actions.Retry, actions.Extension, errors.Problem, shapes.Event, shapes.Live, shapes.Resync, shapes.Result):
         described = model.model_json_schema(ref_template="#/components/schemas/{model}")
         for name, schema in {**described.pop("$defs", {}), model.__name__: described}.items():
             assert schemas.setdefault(name, schema) == schema or name in _SHARED, f"two schemas are called {name}"
