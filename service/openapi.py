@@ -101,6 +101,7 @@ TAGS: Final[list[Json]] = [
 _TOLD: Final = {
     400: "The request cannot be read.",
     404: "There is no such thing here.",
+    406: "The page has none of the forms that Accept names.",
     409: "The job is in a state that does not allow this.",
     410: "It existed and is not kept any longer.",
     413: "The body is too large.",
