@@ -31,6 +31,13 @@ class Extension(Action):
     """How many more, on top of the job's own; 10,000 in all at most."""
 
 
+class Pin(Action):
+    """What may be changed of a checkpoint."""
+
+    pinned: bool
+    """Whether it is kept whatever the job's checkpoint policy says. One that is let go of goes with the policy's next checkpoint."""
+
+
 Asked = TypeVar("Asked", bound=Action)
 
 

@@ -44,6 +44,16 @@ EXTENSION_BODY: Final[Json] = {
     }
 }
 
+PIN_BODY: Final[Json] = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            kind: {"schema": {"$ref": "#/components/schemas/Pin"}, "example": {"pinned": True}}
+            for kind in ("application/json", "application/merge-patch+json")
+        },
+    }
+}
+
 EVENT_STREAM: Final[Json] = {
     "description": "A page of events; with `Accept: text/event-stream` a stream of them.",
     "content": {
@@ -131,7 +141,17 @@ def describe(app: FastAPI) -> None:
 
 def _finished(document: Json) -> Json:
     schemas = document["components"]["schemas"]
-    for model in (JobSpec, actions.Retry, actions.Extension, errors.Problem, shapes.Event, shapes.Live, shapes.Resync, shapes.Result):
+    for model in (
+        JobSpec,
+        actions.Retry,
+        actions.Extension,
+        actions.Pin,
+        errors.Problem,
+        shapes.Event,
+        shapes.Live,
+        shapes.Resync,
+        shapes.Result,
+    ):
         described = model.model_json_schema(ref_template="#/components/schemas/{model}")
         for name, schema in {**described.pop("$defs", {}), model.__name__: described}.items():
             assert schemas.setdefault(name, schema) == schema or name in _SHARED, f"two schemas are called {name}"

@@ -473,11 +473,19 @@ def test_a_worker_is_seen_idle_once_its_trainer_is_warm(supervisor: Supervisor, 
     assert (seen.state, seen.device, seen.is_fresh) == ("idle", "cpu", True)
 
 
+def test_the_trainer_gets_no_key_to_the_artifacts(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "s3cr3t")
+    trainer = Trainer(settings, ("sleep", "60"))
+    try:
+        assert b"s3cr3t" not in Path(f"/proc/{trainer.pid}/environ").read_bytes()
+    finally:
+        trainer.kill()
+
+
 def test_the_trainer_is_told_no_address_and_no_password(supervisor: Supervisor) -> None:
     environment = Path(f"/proc/{supervisor.trainer_pid}/environ").read_bytes()
     assert b"RIDGELINE_PARENT_PID" in environment
     assert b"DATABASE_URL" not in environment
-    assert b"AWS_" not in environment
     assert b"REDIS_URL" not in environment
 
 
