@@ -151,6 +151,8 @@ def test_a_job_that_kills_every_trainer_fails_and_its_neighbour_does_not(
     assert (done.error["code"], done.attempt) == ("crash_loop", 3)
     assert cause in done.error["message"]
     assert until(sqlite_store, neighbour, ended).state is JobState.SUCCEEDED
+    last_words = [event.data["stderr"] for event in jobs.events(sqlite_store, job.id) if "stderr" in event.data]
+    assert poison != "exit" or last_words == [["Killed by a grudge"]] * 3
 
 
 def test_a_trainer_that_hangs_is_killed_with_its_stack_in_the_history_and_the_job_fails_as_stalled_in_the_end(
