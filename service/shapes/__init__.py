@@ -4,7 +4,7 @@ from service.shapes.base import Number, Numbers, Page, Time, View
 from service.shapes.capabilities import Capabilities, Kind, KnownDataset, Layer, Validation
 from service.shapes.checkpoint import Checkpoint, CheckpointFile, CheckpointList
 from service.shapes.job import Best, Failure, Job, JobLinks, JobList, Machine, Parent, Progress, QueuePlace, TrainingData, Transition
-from service.shapes.progress import Event, EventList, Live, MetricList, MetricPoint
+from service.shapes.progress import Event, EventList, Live, MetricList, MetricPoint, Resync
 from service.shapes.result import Lineage, Result, ResultClass, ResultLayer
 from service.shapes.service import Check, Health, Readiness, Version, Worker, WorkerList
 
@@ -40,6 +40,7 @@ __all__ = [
     "Result",
     "ResultClass",
     "ResultLayer",
+    "Resync",
     "Time",
     "TrainingData",
     "Transition",
