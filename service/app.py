@@ -23,7 +23,20 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     # Routes and their models are built here rather than when this module is imported: it takes as long as importing FastAPI does.
     from service import errors, openapi
     from service.middleware import Around
-    from service.routes import capabilities, checkpoints, events, health, jobs, kept, logs, metrics, pages, results
+    from service.routes import (
+        capabilities,
+        checkpoints,
+        events,
+        fine_tuning,
+        health,
+        jobs,
+        kept,
+        logs,
+        metrics,
+        pages,
+        plots,
+        results,
+    )
 
     # Of FastAPIOffline the files of Swagger UI; our own page starts it, since theirs needs a script inline.
     app: FastAPI = FastAPIOffline(
@@ -40,7 +53,20 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.state.stopping = threading.Event()
     app.add_middleware(Around)
     errors.install(app)
-    for route in (jobs, events, metrics, logs, results, checkpoints, kept, capabilities, health, pages):
+    for route in (
+        jobs,
+        events,
+        metrics,
+        logs,
+        results,
+        checkpoints,
+        kept,
+        plots,
+        fine_tuning,
+        capabilities,
+        health,
+        pages,
+    ):
         app.include_router(route.router)
     openapi.describe(app)
     return app
