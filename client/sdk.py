@@ -91,16 +91,29 @@ class Client:
         """The job's metric series; `names`, `step_from`, `step_to` and `max_points` choose among them."""
         return self._wire.json("GET", f"/v1/jobs/{job_id}/metrics", params=query)
 
+    def metrics_csv(self, job_id: str, **query: Any) -> str:
+        """The same series as a table in CSV, with a column for each metric."""
+        return self._wire.request("GET", f"/v1/jobs/{job_id}/metrics", params=query, headers={"Accept": "text/csv"}).text
+
+    def logs(self, job_id: str, **query: Any) -> Json:
+        """What the job logged; `level`, `q`, `after`, `tail` and `limit` choose among it."""
+        return self._wire.json("GET", f"/v1/jobs/{job_id}/logs", params=query)
+
     def result(self, job_id: str) -> Json:
         """What a succeeded job found. Raises ApiError 409 before."""
         return self._wire.json("GET", f"/v1/jobs/{job_id}/result")
 
-    def checkpoints(self, job_id: str) -> Iterator[Json]:
-        return self._pages(f"/v1/jobs/{job_id}/checkpoints", {})
+    def checkpoints(self, job_id: str, sort: str | None = None) -> Iterator[Json]:
+        """Those that are kept; `sort` is a metric, with a `-` before it for the greatest first."""
+        return self._pages(f"/v1/jobs/{job_id}/checkpoints", {"sort": sort} if sort else {})
 
     def checkpoint(self, job_id: str, name: str) -> Json:
         """One checkpoint, by its id or as `best` or `last`."""
         return self._wire.json("GET", f"/v1/jobs/{job_id}/checkpoints/{name}")
+
+    def pin(self, job_id: str, name: str, *, pinned: bool = True) -> Json:
+        """Keep a checkpoint whatever the job's policy says, or leave it to the policy again. Harmless to repeat."""
+        return self._wire.json("PATCH", f"/v1/jobs/{job_id}/checkpoints/{name}", json={"pinned": pinned})
 
     def download(self, job_id: str, name: str, file: str, target: Path | str) -> Path:
         """Bring one file of a checkpoint to `target` (or into it, where that is a folder) and give its path.
