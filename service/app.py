@@ -22,8 +22,9 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     """The application; without settings those of the environment, read when it starts. Nothing is opened before that."""
     # Routes and their models are built here rather than when this module is imported: it takes as long as importing FastAPI does.
     from service import errors, openapi
+    from service.hooks import announced
     from service.middleware import Around
-    from service.routes import capabilities, checkpoints, events, health, jobs, metrics, results
+    from service.routes import capabilities, checkpoints, events, health, jobs, metrics, results, webhooks
 
     app: FastAPI = FastAPIOffline(
         title="Ridgeline",
@@ -40,8 +41,9 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.state.stopping = threading.Event()
     app.add_middleware(Around)
     errors.install(app)
-    for route in (jobs, events, metrics, results, checkpoints, capabilities, health):
+    for route in (jobs, events, metrics, results, checkpoints, capabilities, webhooks, health):
         app.include_router(route.router)
+    announced.announce(app)
     openapi.describe(app)
     return app
 

@@ -12,6 +12,7 @@ from contract.artifacts import Artifacts, LocalFolder
 from contract.settings import Settings
 from contract.store import Store
 from service.bell import Bell
+from service.hooks.courier import Courier
 from service.reconciler import Reconciler
 
 if TYPE_CHECKING:
@@ -29,13 +30,14 @@ class State:
     artifacts: Artifacts
     celery: "Celery"
     bell: Bell
+    courier: Courier
     stopping: threading.Event
     """Set when the process is asked to end: streams and loops look at it."""
 
 
 @contextmanager
 def opened(settings: Settings, stopping: threading.Event) -> Iterator[State]:
-    """Everything open and both threads running. Reaches for no server: what is down is told by /readyz, not by a crash."""
+    """Everything open and every thread running. Reaches for no server: what is down is told by /readyz, not by a crash."""
     store = Store(settings.database_url)
     artifacts = LocalFolder(settings.artifacts_folder)
     celery = queue.app(settings.redis_url)
@@ -49,12 +51,15 @@ def opened(settings: Settings, stopping: threading.Event) -> Iterator[State]:
         garbage_seconds=settings.garbage_seconds,
         stopping=stopping,
     )
+    courier = Courier(store, settings, stopping)
     bell.start()
     reconciler.start()
+    courier.start()
     try:
-        yield State(settings, store, artifacts, celery, bell, stopping)
+        yield State(settings, store, artifacts, celery, bell, courier, stopping)
     finally:
         stopping.set()
+        courier.stop(_STOP_SECONDS / 2)
         bell.stop()
         reconciler.join(_STOP_SECONDS)
         store.close()

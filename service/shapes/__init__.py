@@ -7,6 +7,19 @@ from service.shapes.job import Best, Failure, Job, JobLinks, JobList, Machine, P
 from service.shapes.progress import Event, EventList, Live, MetricList, MetricPoint
 from service.shapes.result import Lineage, Result, ResultClass, ResultLayer
 from service.shapes.service import Check, Health, Readiness, Version, Worker, WorkerList
+from service.shapes.webhook import (
+    Delivery,
+    DeliveryList,
+    JobMessage,
+    Moved,
+    MovedLinks,
+    MovedProgress,
+    Tested,
+    TestMessage,
+    Webhook,
+    WebhookList,
+    WebhookWithSecret,
+)
 
 __all__ = [
     "Best",
@@ -15,6 +28,8 @@ __all__ = [
     "Checkpoint",
     "CheckpointFile",
     "CheckpointList",
+    "Delivery",
+    "DeliveryList",
     "Event",
     "EventList",
     "Failure",
@@ -22,6 +37,7 @@ __all__ = [
     "Job",
     "JobLinks",
     "JobList",
+    "JobMessage",
     "Kind",
     "KnownDataset",
     "Layer",
@@ -30,6 +46,9 @@ __all__ = [
     "Machine",
     "MetricList",
     "MetricPoint",
+    "Moved",
+    "MovedLinks",
+    "MovedProgress",
     "Number",
     "Numbers",
     "Page",
@@ -40,12 +59,17 @@ __all__ = [
     "Result",
     "ResultClass",
     "ResultLayer",
+    "TestMessage",
+    "Tested",
     "Time",
     "TrainingData",
     "Transition",
     "Validation",
     "Version",
     "View",
+    "Webhook",
+    "WebhookList",
+    "WebhookWithSecret",
     "Worker",
     "WorkerList",
 ]
