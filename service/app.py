@@ -22,6 +22,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     """The application; without settings those of the environment, read when it starts. Nothing is opened before that."""
     # Routes and their models are built here rather than when this module is imported: it takes as long as importing FastAPI does.
     from service import errors, openapi
+    from service.hooks import announced
     from service.middleware import Around
     from service.routes import (
         capabilities,
@@ -34,6 +35,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         pages,
         plots,
         results,
+        webhooks,
     )
 
     # Of FastAPIOffline the files of Swagger UI; our own page starts it, since theirs needs a script inline.
@@ -58,12 +60,14 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         results,
         checkpoints,
         plots,
+        webhooks,
         fine_tuning,
         capabilities,
         health,
         pages,
     ):
         app.include_router(route.router)
+    announced.announce(app)
     openapi.describe(app)
     return app
 

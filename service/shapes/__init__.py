@@ -19,6 +19,19 @@ from service.shapes.job import Best, Failure, Job, JobLinks, JobList, Machine, P
 from service.shapes.progress import Event, EventList, Live, MetricList, MetricPoint, Resync
 from service.shapes.result import Lineage, Result, ResultClass, ResultLayer
 from service.shapes.service import Check, Health, Readiness, Version, Worker, WorkerList
+from service.shapes.webhook import (
+    Delivery,
+    DeliveryList,
+    JobMessage,
+    Moved,
+    MovedLinks,
+    MovedProgress,
+    Tested,
+    TestMessage,
+    Webhook,
+    WebhookList,
+    WebhookWithSecret,
+)
 
 __all__ = [
     "Best",
@@ -27,6 +40,8 @@ __all__ = [
     "Checkpoint",
     "CheckpointFile",
     "CheckpointList",
+    "Delivery",
+    "DeliveryList",
     "Event",
     "EventList",
     "Failure",
@@ -44,6 +59,7 @@ __all__ = [
     "Job",
     "JobLinks",
     "JobList",
+    "JobMessage",
     "Kind",
     "KnownDataset",
     "Layer",
@@ -52,6 +68,9 @@ __all__ = [
     "Machine",
     "MetricList",
     "MetricPoint",
+    "Moved",
+    "MovedLinks",
+    "MovedProgress",
     "Number",
     "Numbers",
     "Page",
@@ -63,12 +82,17 @@ __all__ = [
     "ResultClass",
     "ResultLayer",
     "Resync",
+    "TestMessage",
+    "Tested",
     "Time",
     "TrainingData",
     "Transition",
     "Validation",
     "Version",
     "View",
+    "Webhook",
+    "WebhookList",
+    "WebhookWithSecret",
     "Worker",
     "WorkerList",
 ]
