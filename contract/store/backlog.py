@@ -46,8 +46,8 @@ class Depth:
     state: JobState
     device: str
     jobs: int
-    oldest_at: float
-    """When the first of them was submitted."""
+    oldest_seconds: float
+    """Since the first of them was submitted."""
 
 
 def places(store: Store, found: Sequence[Job]) -> dict[str, Place]:
@@ -95,7 +95,15 @@ def depths(store: Store, tenant: str) -> list[Depth]:
         .order_by(jobs.c.state, jobs.c.device)
     )
     with store.read() as connection:
-        return [Depth(JobState(row.state), row.device, row.jobs, row.oldest_at) for row in connection.execute(query)]
+        now = store.now(connection)
+        return [Depth(JobState(row.state), row.device, row.jobs, max(0.0, now - row.oldest_at)) for row in connection.execute(query)]
+
+
+def ahead(store: Store, priority: int) -> int:
+    """How many queued jobs, whoever's they are, start before one that is submitted now."""
+    query = select(func.count()).select_from(jobs).where(jobs.c.state == JobState.QUEUED.value, jobs.c.priority >= priority)
+    with store.read() as connection:
+        return int(connection.execute(query).scalar_one())
 
 
 def _kind() -> tuple[Label[str], Label[str]]:

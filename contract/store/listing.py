@@ -2,9 +2,9 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Final, Literal
 
-from sqlalchemy import ColumnElement, and_, or_, select
+from sqlalchemy import ColumnElement, String, and_, func, or_, select
 
 from contract.job import Job, JobState
 from contract.store import rows
@@ -13,6 +13,9 @@ from contract.store.tables import jobs
 
 Sort = Literal["-created_at", "created_at", "-priority", "priority"]
 """`-` is downwards. By priority, jobs of the same one stand in the order in which a queue takes them, or in the reverse of it."""
+
+
+_PREFIX: Final = "job_"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,10 +67,16 @@ def _conditions(filters: Filters) -> list[ColumnElement[bool]]:
     if filters.created_until is not None:
         found.append(jobs.c.created_at < filters.created_until)
     if filters.text is not None:
-        found.append(or_(jobs.c.name.icontains(filters.text, autoescape=True), jobs.c.id.icontains(filters.text, autoescape=True)))
+        found.append(_contains(filters.text))
     if filters.parent is not None:
         found.append(jobs.c.parent_job_id == filters.parent)
     return found
+
+
+def _contains(text: str) -> ColumnElement[bool]:
+    # Every id begins with `job_`: what is looked for in there would be found in all of them.
+    tail = func.substr(jobs.c.id, len(_PREFIX) + 1, type_=String)
+    return or_(jobs.c.name.icontains(text, autoescape=True), tail.icontains(text.lower().removeprefix(_PREFIX), autoescape=True))
 
 
 def _order(sort: Sort) -> tuple[ColumnElement[object], ...]:

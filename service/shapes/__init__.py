@@ -1,10 +1,13 @@
 """The shape of every reply: what a client sees, by noun."""
 
 from service.shapes.base import Number, Numbers, Page, Time, View
+from service.shapes.batch import Outcome, OutcomeList, OutcomeProblem
 from service.shapes.capabilities import Capabilities, Kind, KnownDataset, Layer, Validation
 from service.shapes.checkpoint import Checkpoint, CheckpointFile, CheckpointList
+from service.shapes.comparison import ComparedJob, ComparedResult, ComparedSeries, Comparison, Difference
 from service.shapes.job import Best, Failure, Job, JobLinks, JobList, Machine, Parent, Progress, QueuePlace, TrainingData, Transition
 from service.shapes.progress import Event, EventList, Live, MetricList, MetricPoint
+from service.shapes.queue import Queue, QueueDepth, QueueWorkers
 from service.shapes.result import Lineage, Result, ResultClass, ResultLayer
 from service.shapes.service import Check, Health, Readiness, Version, Worker, WorkerList
 
@@ -15,6 +18,11 @@ __all__ = [
     "Checkpoint",
     "CheckpointFile",
     "CheckpointList",
+    "ComparedJob",
+    "ComparedResult",
+    "ComparedSeries",
+    "Comparison",
+    "Difference",
     "Event",
     "EventList",
     "Failure",
@@ -32,10 +40,16 @@ __all__ = [
     "MetricPoint",
     "Number",
     "Numbers",
+    "Outcome",
+    "OutcomeList",
+    "OutcomeProblem",
     "Page",
     "Parent",
     "Progress",
+    "Queue",
+    "QueueDepth",
     "QueuePlace",
+    "QueueWorkers",
     "Readiness",
     "Result",
     "ResultClass",
