@@ -40,8 +40,12 @@ export async function show(main, id, { signal, page }) {
       update(job);
       continue;
     }
+    if (frame.event === "resync") {
+      parts.history.clear(); // the service knows nothing of what we heard, and tells all of it again
+      continue;
+    }
     parts.history.add(frame.data);
-    if (!(frame.data.seq <= (job.seen ?? 0))) reread();
+    reread();
     if (frame.event === "status" && TERMINAL.has(frame.data.data.to)) break;
   }
   await reread.now();
@@ -153,7 +157,12 @@ function history_() {
   const count = h("span", { class: "soft" });
   const node = h("details", { class: "card" }, h("summary", {}, h("h2", {}, "History"), count), list);
   let heard = 0;
-  return { node, add };
+  return { node, add, clear };
+
+  function clear() {
+    heard = 0;
+    list.replaceChildren();
+  }
 
   function add(event) {
     heard++;
