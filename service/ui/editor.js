@@ -104,10 +104,9 @@ export async function show(main, query, { signal, page }) {
 const cloned = (job) => ({ ...job.spec, name: job.name ? `${job.name} (copy)`.slice(0, 100) : null });
 
 function approved(place, found) {
-  const warnings = (found.warnings ?? []).map((warning) => h("li", {}, typeof warning === "string" ? warning : (warning.message ?? JSON.stringify(warning))));
-  const estimate = found.estimate ?? {};
+  const warnings = (found.warnings ?? []).map((warning) => h("li", {}, warning.pointer ? h("code", {}, warning.pointer) : null, ` ${warning.message}`));
   const facts = [`${number(found.parameters)} parameters in ${number(found.layers.length)} layers`,
-    estimate.memory_bytes ? `about ${bytes(estimate.memory_bytes)} of memory` : "", estimate.seconds ? `about ${duration(estimate.seconds)}` : ""].filter(Boolean);
+    found.memory ? `about ${bytes(found.memory.total_bytes)} of memory beside its data` : "", found.duration?.seconds ? `about ${duration(found.duration.seconds)} of training` : ""].filter(Boolean);
   place.dataset.state = "good";
   place.replaceChildren(h("strong", {}, "This can be trained."), h("p", {}, `${facts.join("; ")}.`), warnings.length ? h("ul", { class: "warnings" }, ...warnings) : "",
     h("details", {}, h("summary", {}, "With every default filled in"), h("pre", { tabindex: "0" }, JSON.stringify(found.spec, null, 2))));
