@@ -51,6 +51,9 @@ def test_the_docs_page_submits_a_job_and_reads_its_result(up: Up, window: Window
 def test_a_job_is_found_in_the_list_and_its_curve_grows_until_it_is_cancelled(up: Up, window: Window) -> None:
     job = up.submit({**LONG, "name": HOSTILE, "metadata": {"team": "<b>x</b>"}})
     page = window.open("/")
+    page.get_by_label("Status", exact=True).select_option("running")
+    page.get_by_label("Search").fill("<IMG")
+    expect(page.locator("tbody tr")).to_have_count(1)
     page.get_by_role("link", name=HOSTILE).click()
     expect(page.get_by_role("heading", level=1)).to_have_text(HOSTILE)
     plot = page.get_by_role("img", name=re.compile("^Loss")).first
@@ -110,6 +113,12 @@ def test_a_clone_is_checked_while_it_is_written_and_submitted_once(up: Up, windo
     expect(page.get_by_role("heading", level=1)).to_have_text("first (copy)")
     copies = [job for job in up.http.get("/v1/jobs").json()["data"] if job["name"] == "first (copy)"]
     assert [job["spec"]["penalties"][0]["lambda"] for job in copies] == [0.001]
+
+    up.ended(copies[0]["id"])
+    page.get_by_role("button", name="Delete").click()
+    page.get_by_role("button", name="Delete the job").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("Jobs")
+    assert up.http.get(f"/v1/jobs/{copies[0]['id']}").status_code in {404, 410}
 
 
 def test_the_dashboard_can_be_used_with_the_keyboard_alone_in_both_themes(up: Up, window: Window) -> None:
