@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import Locator, Page, Route, expect
 
 from tests.browser.conftest import CHROMIUM, PATIENCE_MS, Window
 from tests.up import LONG, SMALL, Up
@@ -18,6 +18,7 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore::ResourceWarning"),
 ]
 HOSTILE = "<img src=x onerror=document.title='owned'> & \"quotes\""
+ENDS = ("/events", "/metrics?", "/result", "/files/model.safetensors")
 expect.set_options(timeout=PATIENCE_MS)
 
 
@@ -142,6 +143,38 @@ def test_the_dashboard_can_be_used_with_the_keyboard_alone_in_both_themes(up: Up
     page.get_by_role("button", name="Theme: light").press("Enter")
     expect(page.get_by_role("button", name="Theme: dark")).to_be_focused()
     assert page.evaluate("() => getComputedStyle(document.body).backgroundColor") != before
+
+
+def test_an_api_key_goes_with_everything_and_stays_in_the_tab(up: Up, window: Window, tmp_path: Path) -> None:
+    window.allowed.append("401")
+    job, admitted = up.submit({**SMALL, "name": "behind a door"}), []
+
+    def door(route: Route) -> None:
+        """Stands where the service would ask for a key."""
+        if route.request.headers.get("authorization") == "Bearer rk_secret":
+            admitted.append(route.request.url)
+            route.fallback()
+            return
+        problem = {"status": 401, "code": "unauthenticated", "detail": "this needs an API key"}
+        route.fulfill(status=401, content_type="application/problem+json", body=json.dumps(problem))
+
+    window.page.route("**/v1/**", door)
+    page = window.open(f"/#/jobs/{job['id']}")
+    page.get_by_role("button", name="Enter an API key").click()
+    page.get_by_label("Key", exact=True).fill("rk_secret")
+    page.get_by_role("button", name="Use this key").click()
+    expect(page.locator(".head .badge")).to_have_text("succeeded")
+    expect(page.locator("#banner")).to_be_hidden()
+    with page.expect_download() as download:
+        page.get_by_role("link", name="Download model.safetensors").first.click()
+    download.value.save_as(tmp_path / "model")
+    whole = up.http.get(f"/v1/jobs/{job['id']}/checkpoints/last/files/model.safetensors").content
+    assert (tmp_path / "model").read_bytes() == whole
+    assert [end for end in ENDS if not any(end in url for url in admitted)] == []
+    assert "rk_secret" not in page.evaluate("() => JSON.stringify(localStorage) + document.cookie + location.href")
+    page.get_by_role("button", name="API key ✓").click()
+    page.get_by_role("button", name="Forget").click()
+    expect(page.get_by_role("button", name="Enter an API key")).to_be_visible()
 
 
 def test_an_api_that_is_away_is_told_of_and_found_again(window: Window) -> None:
