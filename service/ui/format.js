@@ -12,8 +12,9 @@ export function metric(name, value) {
 }
 
 export function number(value) {
-  if (Number.isInteger(value)) return WHOLE.format(value);
   const size = Math.abs(value);
+  // A loss that runs away is a whole number too, of some thirty digits.
+  if (Number.isInteger(value) && size < 1e12) return WHOLE.format(value);
   if (size >= 1e-3 && size < 1e6) return String(Number(value.toPrecision(4)));
   return value
     .toExponential(2)
