@@ -58,6 +58,10 @@ class Settings(BaseSettings):
     trainer_stop_seconds: Seconds = 20.0
     """How long a trainer may take to reach a step boundary and write its checkpoint before it is killed."""
 
+    artifacts_url: str | None = None
+    """`s3://BUCKET/PREFIX` keeps artifacts in a bucket in place of `artifacts_folder`; keys and region come from the AWS_ variables."""
+    s3_endpoint: str | None = None
+    """Another S3 than Amazon's, as `http://127.0.0.1:9000`."""
     secret_key: SecretStr | None = None
     """At least 32 characters, the same for all API processes. With it no secret of a webhook is stored: each is derived from it, and is
     lost with it. Without it they are in the database as they are."""

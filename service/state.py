@@ -7,13 +7,14 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
-from contract import queue
-from contract.artifacts import Artifacts, LocalFolder
+from contract import objects, queue
+from contract.artifacts import Artifacts
 from contract.settings import Settings
 from contract.store import Store
 from service.bell import Bell
 from service.hooks.courier import Courier
 from service.reconciler import Reconciler
+from service.tails import Tails
 
 if TYPE_CHECKING:
     from celery import Celery
@@ -31,6 +32,7 @@ class State:
     celery: "Celery"
     bell: Bell
     courier: Courier
+    tails: Tails
     stopping: threading.Event
     """Set when the process is asked to end: streams and loops look at it."""
 
@@ -39,7 +41,7 @@ class State:
 def opened(settings: Settings, stopping: threading.Event) -> Iterator[State]:
     """Everything open and every thread running. Reaches for no server: what is down is told by /readyz, not by a crash."""
     store = Store(settings.database_url)
-    artifacts = LocalFolder(settings.artifacts_folder)
+    artifacts = objects.opened(settings)
     celery = queue.app(settings.redis_url)
     bell = Bell(partial(queue.ring, celery))
     reconciler = Reconciler(
@@ -56,7 +58,7 @@ def opened(settings: Settings, stopping: threading.Event) -> Iterator[State]:
     reconciler.start()
     courier.start()
     try:
-        yield State(settings, store, artifacts, celery, bell, courier, stopping)
+        yield State(settings, store, artifacts, celery, bell, courier, Tails(store), stopping)
     finally:
         stopping.set()
         courier.stop(_STOP_SECONDS / 2)

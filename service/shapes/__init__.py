@@ -3,8 +3,20 @@
 from service.shapes.base import Number, Numbers, Page, Time, View
 from service.shapes.capabilities import Capabilities, Kind, KnownDataset, Layer, Validation
 from service.shapes.checkpoint import Checkpoint, CheckpointFile, CheckpointList
+from service.shapes.fine_tuning import (
+    FineTuningCheckpoint,
+    FineTuningCheckpointList,
+    FineTuningError,
+    FineTuningEvent,
+    FineTuningEventList,
+    FineTuningJob,
+    FineTuningJobList,
+    FineTuningMethod,
+    FineTuningMetrics,
+    Hyperparameters,
+)
 from service.shapes.job import Best, Failure, Job, JobLinks, JobList, Machine, Parent, Progress, QueuePlace, TrainingData, Transition
-from service.shapes.progress import Event, EventList, Live, MetricList, MetricPoint
+from service.shapes.progress import Event, EventList, Live, MetricList, MetricPoint, Resync
 from service.shapes.result import Lineage, Result, ResultClass, ResultLayer
 from service.shapes.service import Check, Health, Readiness, Version, Worker, WorkerList
 from service.shapes.webhook import (
@@ -33,7 +45,17 @@ __all__ = [
     "Event",
     "EventList",
     "Failure",
+    "FineTuningCheckpoint",
+    "FineTuningCheckpointList",
+    "FineTuningError",
+    "FineTuningEvent",
+    "FineTuningEventList",
+    "FineTuningJob",
+    "FineTuningJobList",
+    "FineTuningMethod",
+    "FineTuningMetrics",
     "Health",
+    "Hyperparameters",
     "Job",
     "JobLinks",
     "JobList",
@@ -59,6 +81,7 @@ __all__ = [
     "Result",
     "ResultClass",
     "ResultLayer",
+    "Resync",
     "TestMessage",
     "Tested",
     "Time",
