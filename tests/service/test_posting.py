@@ -3,6 +3,7 @@
 import contextlib
 import ipaddress
 import os
+import re
 import signal
 import socket
 import ssl
@@ -213,3 +214,17 @@ def test_of_many_who_claim_at_once_one_gets_the_message(store: Store) -> None:
     assert (noted.state, noted.attempts, noted.reply) == ("delivered", 2, "a\ufffdb")
     again = deliveries.redeliver(store, webhooks.get(store, "default", parcel.webhook.id), noted.id)
     assert (again.state, again.attempts_before) == ("pending", 2)
+
+
+def test_the_command_of_the_documentation_makes_the_signature(tmp_path: Path, receiver: Receiver, sqlite_store: Store) -> None:
+    secret = subscribed(sqlite_store, receiver.url)
+    courier = Courier(sqlite_store, Settings(webhook_allow_private=True), threading.Event())
+    courier.round()
+    courier.join(30)
+    (message,) = receiver.messages
+    told = (Path(__file__).parents[2] / "docs" / "webhooks.md").read_text()
+    (script,) = re.findall(r"```bash\n(key=.*?)```", told, flags=re.DOTALL)
+    (tmp_path / "body.json").write_bytes(message.body)
+    known = {name.replace("-", "_"): message.headers[name] for name in ("webhook-id", "webhook-timestamp")} | {"secret": secret}
+    done = subprocess.run(["bash", "-ec", script], cwd=tmp_path, env=os.environ | known, capture_output=True, text=True, check=True)
+    assert f"v1,{done.stdout.strip()}" == message.headers["webhook-signature"]
