@@ -25,8 +25,11 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     from service.hooks import announced
     from service.middleware import Around
     from service.routes import (
+        actions,
+        batch,
         capabilities,
         checkpoints,
+        compare,
         events,
         fine_tuning,
         health,
@@ -34,6 +37,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         metrics,
         pages,
         plots,
+        queue,
         results,
         webhooks,
     )
@@ -55,16 +59,20 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     errors.install(app)
     for route in (
         jobs,
+        actions,
+        compare,
         events,
         metrics,
         results,
         checkpoints,
         plots,
+        webhooks,
         fine_tuning,
         capabilities,
-        webhooks,
+        queue,
         health,
         pages,
+        batch,
     ):
         app.include_router(route.router)
     announced.announce(app)
