@@ -60,6 +60,11 @@ class Settings(BaseSettings):
     purge_seconds: Annotated[float, Field(ge=0, le=366 * 86_400)] = 86_400.0
     """How long a deleted job, which nobody sees any more, is kept before its rows and bytes are removed for good."""
 
+    artifacts_url: str | None = None
+    """`s3://BUCKET/PREFIX` keeps artifacts in a bucket in place of `artifacts_folder`; keys and region come from the AWS_ variables."""
+    s3_endpoint: str | None = None
+    """Another S3 than Amazon's, as `http://127.0.0.1:9000`."""
+
     @model_validator(mode="after")
     def _renews_in_time(self) -> Self:
         if self.lease_seconds < 3 * self.renew_seconds:
