@@ -2,7 +2,7 @@
 
 from service.shapes.base import Number, Numbers, Page, Time, View
 from service.shapes.batch import Outcome, OutcomeList, OutcomeProblem
-from service.shapes.capabilities import Capabilities, Kind, KnownDataset, Layer, Validation
+from service.shapes.capabilities import Capabilities, Duration, Kind, KnownDataset, Layer, Memory, Validation, Warned
 from service.shapes.checkpoint import Checkpoint, CheckpointFile, CheckpointList
 from service.shapes.comparison import ComparedJob, ComparedResult, ComparedSeries, Comparison, Difference
 from service.shapes.job import Best, Failure, Job, JobLinks, JobList, Machine, Parent, Progress, QueuePlace, TrainingData, Transition
@@ -23,6 +23,7 @@ __all__ = [
     "ComparedSeries",
     "Comparison",
     "Difference",
+    "Duration",
     "Event",
     "EventList",
     "Failure",
@@ -36,6 +37,7 @@ __all__ = [
     "Lineage",
     "Live",
     "Machine",
+    "Memory",
     "MetricList",
     "MetricPoint",
     "Number",
@@ -61,6 +63,7 @@ __all__ = [
     "Validation",
     "Version",
     "View",
+    "Warned",
     "Worker",
     "WorkerList",
 ]
