@@ -16,7 +16,7 @@ from service.app import create_app
 
 pytestmark = pytest.mark.anyio
 
-SUBMISSIONS = int(os.environ.get("RIDGELINE_TEST_SUBMISSIONS", "100"))
+SUBMISSIONS = int(os.environ.get("RIDGELINE_TEST_SUBMISSIONS", "50"))
 TIMES = 8
 SPEC = {"dataset": {"kind": "fake"}, "epochs": 1}
 
