@@ -51,9 +51,9 @@ class Client:
         `limit` is the size of a page."""
         return self._pages("/v1/jobs", filters)
 
-    def cancel(self, job_id: str) -> Json:
-        """Ask for the job's end; it keeps a checkpoint. Harmless to repeat."""
-        return self._wire.json("POST", f"/v1/jobs/{job_id}/cancel")
+    def cancel(self, job_id: str, *, mode: str = "graceful") -> Json:
+        """Ask for the job's end; it keeps a checkpoint, unless the `mode` is `immediate`. Harmless to repeat."""
+        return self._wire.json("POST", f"/v1/jobs/{job_id}/cancel", json={"mode": mode})
 
     def pause(self, job_id: str) -> Json:
         """Ask that the job rests, on a checkpoint, until it is resumed; its limits do not run meanwhile. Harmless to repeat."""
