@@ -22,6 +22,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     """The application; without settings those of the environment, read when it starts. Nothing is opened before that."""
     # Routes and their models are built here rather than when this module is imported: it takes as long as importing FastAPI does.
     from service import errors, openapi
+    from service.hooks import announced
     from service.middleware import Around
     from service.routes import (
         actions,
@@ -30,6 +31,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         checkpoints,
         compare,
         events,
+        fine_tuning,
         health,
         jobs,
         metrics,
@@ -37,6 +39,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         plots,
         queue,
         results,
+        webhooks,
     )
 
     # Of FastAPIOffline the files of Swagger UI; our own page starts it, since theirs needs a script inline.
@@ -54,8 +57,25 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.state.stopping = threading.Event()
     app.add_middleware(Around)
     errors.install(app)
-    for route in (jobs, actions, batch, compare, queue, events, metrics, results, checkpoints, capabilities, health, plots, pages):
+    for route in (
+        jobs,
+        actions,
+        compare,
+        events,
+        metrics,
+        results,
+        checkpoints,
+        plots,
+        webhooks,
+        fine_tuning,
+        capabilities,
+        queue,
+        health,
+        pages,
+        batch,
+    ):
         app.include_router(route.router)
+    announced.announce(app)
     openapi.describe(app)
     return app
 

@@ -73,9 +73,17 @@ def _result(store: Store, job: Job) -> shapes.ComparedResult | None:
     )
 
 
+def _evenly(epochs: list[int], most: int) -> list[int]:
+    """At most so many of the epochs, the first and the last among them."""
+    if len(epochs) <= most:
+        return epochs
+    gap = (len(epochs) - 1) / max(1, most - 1)
+    return [epochs[-1]] if most == 1 else [epochs[round(index * gap)] for index in range(most)]
+
+
 def _series(store: Store, found: list[Job], asked: Selection) -> list[shapes.ComparedSeries]:
     points = {job.id: {point.epoch: point.values for point in metrics.read(store, job.id, "epoch", limit=MAX_EPOCHS)} for job in found}
-    epochs = _thinned(sorted({epoch for known in points.values() for epoch in known}), asked.max_points)
+    epochs = _evenly(sorted({epoch for known in points.values() for epoch in known}), asked.max_points)
     return [
         shapes.ComparedSeries(
             name=name,
@@ -85,11 +93,3 @@ def _series(store: Store, found: list[Job], asked: Selection) -> list[shapes.Com
         for name in dict.fromkeys(asked.names)
         if any(name in values for known in points.values() for values in known.values())
     ]
-
-
-def _thinned(epochs: list[int], most: int) -> list[int]:
-    """At most so many of them, evenly chosen, the first and the last among them."""
-    if len(epochs) <= most:
-        return epochs
-    gap = (len(epochs) - 1) / max(1, most - 1)
-    return [epochs[-1]] if most == 1 else [epochs[round(index * gap)] for index in range(most)]

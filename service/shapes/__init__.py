@@ -5,11 +5,36 @@ from service.shapes.batch import Outcome, OutcomeList, OutcomeProblem
 from service.shapes.capabilities import Capabilities, Duration, Kind, KnownDataset, Layer, Memory, Validation, Warned
 from service.shapes.checkpoint import Checkpoint, CheckpointFile, CheckpointList
 from service.shapes.comparison import ComparedJob, ComparedResult, ComparedSeries, Comparison, Difference
+from service.shapes.fine_tuning import (
+    FineTuningCheckpoint,
+    FineTuningCheckpointList,
+    FineTuningError,
+    FineTuningEvent,
+    FineTuningEventList,
+    FineTuningJob,
+    FineTuningJobList,
+    FineTuningMethod,
+    FineTuningMetrics,
+    Hyperparameters,
+)
 from service.shapes.job import Best, Failure, Job, JobLinks, JobList, Machine, Parent, Progress, QueuePlace, TrainingData, Transition
 from service.shapes.progress import Event, EventList, Live, MetricList, MetricPoint, Resync
 from service.shapes.queue import Queue, QueueDepth, QueueWorkers
 from service.shapes.result import Lineage, Result, ResultClass, ResultLayer
 from service.shapes.service import Check, Health, Readiness, Version, Worker, WorkerList
+from service.shapes.webhook import (
+    Delivery,
+    DeliveryList,
+    JobMessage,
+    Moved,
+    MovedLinks,
+    MovedProgress,
+    Tested,
+    TestMessage,
+    Webhook,
+    WebhookList,
+    WebhookWithSecret,
+)
 
 __all__ = [
     "Best",
@@ -22,15 +47,28 @@ __all__ = [
     "ComparedResult",
     "ComparedSeries",
     "Comparison",
+    "Delivery",
+    "DeliveryList",
     "Difference",
     "Duration",
     "Event",
     "EventList",
     "Failure",
+    "FineTuningCheckpoint",
+    "FineTuningCheckpointList",
+    "FineTuningError",
+    "FineTuningEvent",
+    "FineTuningEventList",
+    "FineTuningJob",
+    "FineTuningJobList",
+    "FineTuningMethod",
+    "FineTuningMetrics",
     "Health",
+    "Hyperparameters",
     "Job",
     "JobLinks",
     "JobList",
+    "JobMessage",
     "Kind",
     "KnownDataset",
     "Layer",
@@ -40,6 +78,9 @@ __all__ = [
     "Memory",
     "MetricList",
     "MetricPoint",
+    "Moved",
+    "MovedLinks",
+    "MovedProgress",
     "Number",
     "Numbers",
     "Outcome",
@@ -57,6 +98,8 @@ __all__ = [
     "ResultClass",
     "ResultLayer",
     "Resync",
+    "TestMessage",
+    "Tested",
     "Time",
     "TrainingData",
     "Transition",
@@ -64,6 +107,9 @@ __all__ = [
     "Version",
     "View",
     "Warned",
+    "Webhook",
+    "WebhookList",
+    "WebhookWithSecret",
     "Worker",
     "WorkerList",
 ]

@@ -16,6 +16,8 @@ ENDED = "('succeeded', 'failed', 'cancelled')"
 
 
 def upgrade() -> None:
+    epochs = sa.text("scope = 'epoch'")
+    op.create_index("ix_metrics_epochs", "metrics", ["job_id", "step"], sqlite_where=epochs, postgresql_where=epochs)
     op.add_column("jobs", sa.Column("init_checkpoint_id", sa.String(length=40)))
     op.add_column("jobs", sa.Column("deleted_at", sa.Double()))
     op.create_index("ix_jobs_tenant_priority_id", "jobs", ["tenant", "priority", "id"])
@@ -26,8 +28,6 @@ def upgrade() -> None:
     op.drop_index("uq_jobs_standing_retry", "jobs")
     standing = sa.text("parent_relation = 'retry' AND state NOT IN ('cancelled', 'failed') AND deleted_at IS NULL")
     op.create_index("uq_jobs_standing_retry", "jobs", ["parent_job_id"], unique=True, sqlite_where=standing, postgresql_where=standing)
-    epochs = sa.text("scope = 'epoch'")
-    op.create_index("ix_metrics_epochs", "metrics", ["job_id", "step"], sqlite_where=epochs, postgresql_where=epochs)
     dialect = op.get_bind().dialect.name
     guard = _sqlite if dialect == "sqlite" else _postgresql
     guard("jobs_hidden_has_ended", "UPDATE", f"NEW.deleted_at IS NOT NULL AND NEW.state NOT IN {ENDED}")
