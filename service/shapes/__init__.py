@@ -2,7 +2,7 @@
 
 from service.shapes.base import Number, Numbers, Page, Time, View
 from service.shapes.batch import Outcome, OutcomeList, OutcomeProblem
-from service.shapes.capabilities import Capabilities, Duration, Kind, KnownDataset, Layer, Memory, Validation, Warned
+from service.shapes.capabilities import Capabilities, Duration, Kind, KnownDataset, Layer, Memory, RefusedPair, Validation, Warned
 from service.shapes.checkpoint import Checkpoint, CheckpointFile, CheckpointList
 from service.shapes.comparison import ComparedJob, ComparedResult, ComparedSeries, Comparison, Difference
 from service.shapes.fine_tuning import (
@@ -94,6 +94,7 @@ __all__ = [
     "QueuePlace",
     "QueueWorkers",
     "Readiness",
+    "RefusedPair",
     "Result",
     "ResultClass",
     "ResultLayer",

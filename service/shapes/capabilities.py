@@ -105,6 +105,21 @@ class KnownDataset(View):
     """`classes` or `real`."""
 
 
+class RefusedPair(View):
+    """An optimizer and a penalty, each at its defaults, that cannot be had together."""
+
+    optimizer: str
+    """The kind of `optimizer`."""
+    penalty: str
+    """The kind in `penalties`."""
+    apply: str | None
+    """Its `apply`, where the penalty can act in several ways; null where it has none."""
+    code: str
+    """Of the fault that a spec with both has."""
+    reason: str
+    """Why they mean nothing together, and what to take instead."""
+
+
 class Capabilities(View):
     """Everything that a spec may ask for here."""
 
@@ -117,3 +132,5 @@ class Capabilities(View):
     """What `dataset` can name, with the shape of each unless the spec says another."""
     devices: list[str]
     """Of the workers heard of lately."""
+    refusals: list[RefusedPair] = []
+    """Pairs of kinds that a spec is refused for, all of them; what depends on more than two kinds is told by `/v1/jobs/validate`."""
