@@ -34,12 +34,10 @@ def pairs() -> tuple[Refusal, ...]:
 def _told(optimizer: type[Spec], penalty: type[Spec]) -> Iterator[Refusal]:
     needed: dict[str, Any] = {"lambda": 1e-4} if any(field.is_required() for field in penalty.model_fields.values()) else {}
     for apply in _ways(penalty):
-        asked = penalty.model_validate(needed | ({"apply": apply} if apply else {}))
-        chosen = optimizer()
-        batch: dict[str, Any] = {"batch_size": "full"} if getattr(chosen, "full_batch", False) else {}
-        spec = JobSpec(optimizer=chosen, penalties=(asked,), **batch)
+        asked = penalty.model_validate(needed | ({"apply": apply} if apply else {})).model_dump(mode="json")
+        spec = JobSpec.model_validate({"optimizer": optimizer().model_dump(mode="json"), "penalties": [asked]})
         for fault in pairing.faults(spec):
-            yield Refusal(getattr(chosen, "kind"), getattr(asked, "kind"), apply, fault.code, fault.message)  # noqa: B009
+            yield Refusal(spec.optimizer.kind, spec.penalties[0].kind, apply, fault.code, fault.message)
 
 
 def _ways(penalty: type[Spec]) -> tuple[str | None, ...]:
