@@ -210,6 +210,66 @@ def extend(
 
 
 @app.command()
+def clone(
+    job_id: JobId,
+    overrides: Annotated[
+        str | None, typer.Argument(metavar="FILE", help="A merge patch of its spec as JSON; - reads it from stdin.")
+    ] = None,
+    init_from: Annotated[str | None, typer.Option(help="Start from the weights of a checkpoint: best, last or an id.")] = None,
+    url: Url = DEFAULT_URL,
+    *,
+    follow: Follow = False,
+    as_json: AsJson = False,
+) -> None:
+    """Submit a job like this one, but for what FILE says otherwise."""
+    patch = terminal.read(overrides) if overrides else {}
+    with terminal.client_of(url) as client:
+        job = client.clone(job_id, patch, init_from=init_from)
+        terminal.show_new(client, job, follow=follow, as_json=as_json)
+
+
+@app.command()
+def update(
+    job_id: JobId,
+    name: Annotated[str | None, typer.Option(help="Its new name.")] = None,
+    label: Annotated[list[str] | None, typer.Option(metavar="KEY=VALUE", help="Set a label; KEY= takes it away. Repeatable.")] = None,
+    priority: Annotated[int | None, typer.Option(min=-100, max=100, help="Its new priority, while it is queued.")] = None,
+    url: Url = DEFAULT_URL,
+    *,
+    as_json: AsJson = False,
+) -> None:
+    """Change a job's name, labels or priority."""
+    labels = {key: value or None for key, _, value in (given.partition("=") for given in label or [])}
+    asked = {"name": name, "priority": priority, "metadata": labels or None}
+    with terminal.client_of(url) as client:
+        job = client.update(job_id, {field: value for field, value in asked.items() if value is not None})
+    terminal.show(job, f"{job['id']} {job['status']}", as_json=as_json)
+
+
+@app.command()
+def delete(job_id: JobId, url: Url = DEFAULT_URL, *, as_json: AsJson = False) -> None:
+    """Delete a job that has ended, with everything it has left. Harmless to repeat."""
+    with terminal.client_of(url) as client:
+        client.delete(job_id)
+    terminal.show({"object": "deletion", "id": job_id}, f"{job_id} deleted", as_json=as_json)
+
+
+@app.command()
+def compare(
+    job_ids: Annotated[list[str], typer.Argument(metavar="JOB JOB", help="2 to 10 jobs.")],
+    url: Url = DEFAULT_URL,
+    *,
+    as_json: AsJson = False,
+) -> None:
+    """Show in what jobs differ: their specs, and what they found."""
+    from client import views
+
+    with terminal.client_of(url) as client:
+        found = client.compare(*job_ids)
+    terminal.show(found, None if as_json else views.comparison(found), as_json=as_json)
+
+
+@app.command()
 def result(job_id: JobId, url: Url = DEFAULT_URL, *, as_json: AsJson = False) -> None:
     """Show what a finished job found."""
     from client import views

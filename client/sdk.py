@@ -47,12 +47,13 @@ class Client:
         return self._wire.json("GET", f"/v1/jobs/{job_id}")
 
     def jobs(self, **filters: Any) -> Iterator[Json]:
-        """Every job that passes the filters (`status`), page by page; `limit` is the size of a page."""
+        """Every job that passes the filters (`status`, `label`, `q`, `created_after`, `parent`), page by page, in the order of `sort`;
+        `limit` is the size of a page."""
         return self._pages("/v1/jobs", filters)
 
-    def cancel(self, job_id: str) -> Json:
-        """Ask for the job's end; it keeps a checkpoint. Harmless to repeat."""
-        return self._wire.json("POST", f"/v1/jobs/{job_id}/cancel")
+    def cancel(self, job_id: str, *, mode: str = "graceful") -> Json:
+        """Ask for the job's end; it keeps a checkpoint, unless the `mode` is `immediate`. Harmless to repeat."""
+        return self._wire.json("POST", f"/v1/jobs/{job_id}/cancel", json={"mode": mode})
 
     def pause(self, job_id: str) -> Json:
         """Ask that the job rests, on a checkpoint, until it is resumed; its limits do not run meanwhile. Harmless to repeat."""
@@ -73,6 +74,40 @@ class Client:
         """The new job that trains this one, which has succeeded, for so many `epochs` more. `key` as in `submit`."""
         headers = {"Idempotency-Key": key or str(uuid4())}
         return self._wire.json("POST", f"/v1/jobs/{job_id}/extend", json={"epochs": epochs}, headers=headers)
+
+    def clone(
+        self, job_id: str, overrides: Mapping[str, Any] | None = None, *, init_from: str | None = None,
+        extend_epochs: int | None = None, key: str | None = None,
+    ) -> Json:  # fmt: skip
+        """The new job of this one's spec with `overrides` merged into it (a merge patch).
+
+        It starts from the weights of the checkpoint `init_from` (`best`, `last` or an id), or goes on from the end of a job that
+        succeeded for `extend_epochs` more. `key` as in `submit`.
+        """
+        asked = {"overrides": dict(overrides or {}), "init_from": init_from, "extend_epochs": extend_epochs}
+        body = {name: value for name, value in asked.items() if value is not None}
+        headers = {"Idempotency-Key": key or str(uuid4())}
+        return self._wire.json("POST", f"/v1/jobs/{job_id}/clone", json=body, headers=headers)
+
+    def update(self, job_id: str, changes: Mapping[str, Any], *, if_match: str | None = None) -> Json:
+        """The job with other `name`, `metadata` or, while it is queued, `priority` (a merge patch: null takes a value away).
+
+        With `if_match`, an ETag of the job, ApiError 412 tells that somebody else has changed it since.
+        """
+        headers = {"If-Match": if_match} if if_match else {}
+        return self._wire.json("PATCH", f"/v1/jobs/{job_id}", json=dict(changes), headers=headers)
+
+    def delete(self, job_id: str) -> None:
+        """Delete a job that has ended, and a day later its numbers and checkpoints. Harmless to repeat."""
+        self._wire.request("DELETE", f"/v1/jobs/{job_id}")
+
+    def compare(self, *job_ids: str, **query: Any) -> Json:
+        """In what the specs of 2 to 10 jobs differ, their series (`names`) epoch by epoch, and their results side by side."""
+        return self._wire.json("GET", "/v1/compare", params={"ids": ",".join(job_ids), **query})
+
+    def queue(self) -> Json:
+        """How much waits, how long it has waited, and who works it off."""
+        return self._wire.json("GET", "/v1/queue")
 
     def events(self, job_id: str, after: int = 0) -> Iterator[Json]:
         """The job's events above seq `after` as they happen, none lost or doubled, until the one that ends it.

@@ -43,6 +43,19 @@ def job(shown: Json) -> "Table":
     return table
 
 
+def comparison(shown: Json) -> "Table":
+    """A column for each job; what is the same in all their specs is left out."""
+    ids = [job["id"] for job in shown["jobs"]]
+    table = _table("", *ids)
+    table.add_row("status", *(job["status"] for job in shown["jobs"]))
+    for difference in shown["differences"]:
+        table.add_row(difference["pointer"], *(str(difference["values"].get(job_id, "")) for job_id in ids))
+    results = [(job["result"] or {}).get("metrics") or {} for job in shown["jobs"]]
+    for name in dict.fromkeys(name for metrics in results for name in metrics):
+        table.add_row(name, *(number(metrics[name]) if name in metrics else "" for metrics in results))
+    return table
+
+
 def result(shown: Json) -> "Table":
     metrics, machine, layers = shown["metrics"], shown["machine"], shown["layers"]
     table = _pairs()

@@ -167,6 +167,14 @@ def cancel(job: Job, now: float) -> Job:
     return _end(asked, JobState.CANCELLED, now, "cancelled while it waited")
 
 
+def cut_off(job: Job, now: float) -> Job:
+    """The job that was asked to cancel, ended at once: whatever its owner still sends bears an older fence and is refused.
+
+    Raises StateConflictError for a job that is not being cancelled.
+    """
+    return _end(replace(job, fence=job.fence + 1), JobState.CANCELLED, now, "cancelled on request, without waiting for its worker")
+
+
 def pause(job: Job, now: float) -> Job:
     """The job on its way to `paused`, or there if nobody holds it. Returns it unchanged when that was asked before.
 

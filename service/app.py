@@ -60,6 +60,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.add_middleware(Around)
     errors.install(app)
     for route in (
+        batch,  # before `jobs`, which would take its paths for ids
         jobs,
         actions,
         compare,
@@ -76,7 +77,6 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         queue,
         health,
         pages,
-        batch,
     ):
         app.include_router(route.router)
     announced.announce(app)

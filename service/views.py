@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from contract.job import Job, JobState, Json
+from contract.spec import JobSpec, advice, plan, size
 from contract.store import checkpoints, lines, metrics, rows, workers
 from service import shapes
 
@@ -102,6 +103,26 @@ def result(row: Job, body: Json) -> Json:
     return {"object": "training.result", "job_id": row.id, **body}
 
 
+def validation(spec: JobSpec, seconds_per_epoch: float | None) -> shapes.Validation:
+    """What `spec` would train, and what that takes where an epoch of such jobs takes so long."""
+    layers = plan.layers(spec.model, spec.dataset.shape())
+    taken = size.memory(spec, layers)
+    return shapes.Validation(
+        spec=spec.model_dump(mode="json"),
+        parameters=plan.parameters(layers),
+        layers=[shapes.Layer(name=layer.name, weight=layer.weight, bias=layer.bias, parameters=layer.parameters) for layer in layers],
+        warnings=[shapes.Warned(pointer=told.pointer, code=told.code, message=told.message) for told in advice.warnings(spec)],
+        memory=shapes.Memory(
+            weights_bytes=taken.weights,
+            gradients_bytes=taken.gradients,
+            optimizer_bytes=taken.optimizer,
+            activations_bytes=taken.activations,
+            total_bytes=taken.total,
+        ),
+        duration=_duration(spec, seconds_per_epoch),
+    )
+
+
 def worker(row: workers.Worker) -> shapes.Worker:
     return shapes.Worker(
         id=row.id,
@@ -115,6 +136,14 @@ def worker(row: workers.Worker) -> shapes.Worker:
         started_at=time(row.started_at),
         last_seen=time(row.last_seen),
     )
+
+
+def _duration(spec: JobSpec, seconds_per_epoch: float | None) -> shapes.Duration:
+    if seconds_per_epoch is None:
+        reason = f"no job with a {spec.model.kind} on {spec.dataset.name} has succeeded here lately"
+        return shapes.Duration(seconds=None, seconds_per_epoch=None, reason=reason)
+    seconds = round(seconds_per_epoch * spec.most_epochs, 1)
+    return shapes.Duration(seconds=seconds, seconds_per_epoch=round(seconds_per_epoch, 3), reason=None)
 
 
 def _time(seconds: float | None) -> str | None:

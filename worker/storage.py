@@ -72,6 +72,8 @@ def fetch_newest(artifacts: Artifacts, job: Job, kept: Sequence[Checkpoint], scr
 
 def fetch_weights(artifacts: Artifacts, checkpoint: Checkpoint, folder: Path) -> Path:
     """The file of the checkpoint's weights alone. Raises ArtifactCorruptError, or ArtifactsUnavailableError where it is not there."""
+    if WEIGHTS not in {file.name for file in checkpoint.files}:
+        raise ArtifactCorruptError(f"checkpoint {checkpoint.id} has no {WEIGHTS}")
     try:
         return _fetch(artifacts, checkpoint, folder, only=WEIGHTS) / WEIGHTS
     except NotFoundError as error:

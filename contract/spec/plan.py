@@ -20,7 +20,7 @@ class Layer:
     norm: bool = False
     """Whether it is a normalisation layer, whose parameters are scales and shifts rather than weights."""
     pixels: int = 0
-    """Height times width of the images that reach a norm: the values a channel has in each of them."""
+    """Height times width of the images that leave it: the values a channel has in each of them. 0 for a linear layer."""
 
     @property
     def is_convolution(self) -> bool:
@@ -84,8 +84,8 @@ def _tutorial(data: Shape) -> tuple[Layer, ...]:
         )
     features = 64 * (data.height // 4) * (data.width // 4)
     return (
-        Layer("conv1", (32, data.channels, 3, 3), (32,)),
-        Layer("conv2", (64, 32, 3, 3), (64,)),
+        Layer("conv1", (32, data.channels, 3, 3), (32,), pixels=data.height * data.width),
+        Layer("conv2", (64, 32, 3, 3), (64,), pixels=(data.height // 2) * (data.width // 2)),
         *_dense((features, 128, data.outputs)),
     )
 
@@ -107,7 +107,7 @@ def _cnn(model: models.CNN, data: Shape) -> tuple[Layer, ...]:
             message = f"block {index} pools {height} x {width} by {model.pool} and nothing is left; use fewer blocks or a smaller pool"
             raise MisfitError(("channels", index - 1), message)
         height, width = height // model.pool, width // model.pool
-        found.append(Layer(f"conv{index}", (out, channels, kernel, kernel), (out,)))
+        found.append(Layer(f"conv{index}", (out, channels, kernel, kernel), (out,), pixels=pixels))
         if model.norm == "batch":
             found.append(Layer(f"norm{index}", (out,), (out,), norm=True, pixels=pixels))
         channels = out
@@ -142,5 +142,5 @@ def _resnet18(data: Shape) -> Iterator[Layer]:
 
 def _normed(convolution: str, norm: str, weight: tuple[int, ...], pixels: int) -> Iterator[Layer]:
     """A convolution without a bias, which the norm behind it would take out again, and that norm."""
-    yield Layer(convolution, weight, None)
+    yield Layer(convolution, weight, None, pixels=pixels)
     yield Layer(norm, weight[:1], weight[:1], norm=True, pixels=pixels)

@@ -7,11 +7,12 @@ from typing import Any
 from sqlalchemy import Label, Select, func, select
 
 from contract.job import HELD, Job, JobState
+from contract.spec import JobSpec
 from contract.store.engine import Store
 from contract.store.tables import jobs, results
 
 Kind = tuple[str, str]
-"""Jobs that take alike long for an epoch: of the same kind of model on data of the same name."""
+"""Jobs that take alike long for an epoch: of the same kind of model on the same data, by its id or name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +49,11 @@ class Depth:
     jobs: int
     oldest_seconds: float
     """Since the first of them was submitted."""
+
+
+def kind_of(spec: JobSpec) -> Kind:
+    """Which jobs take alike long as one of this spec."""
+    return spec.model.kind, getattr(spec.dataset, "id", None) or spec.dataset.name
 
 
 def places(store: Store, found: Sequence[Job]) -> dict[str, Place]:
@@ -107,7 +113,8 @@ def ahead(store: Store, priority: int) -> int:
 
 
 def _kind() -> tuple[Label[str], Label[str]]:
-    return jobs.c.spec[("model", "kind")].as_string().label("model"), jobs.c.spec[("dataset", "name")].as_string().label("data")
+    model, data = jobs.c.spec[("model", "kind")].as_string(), jobs.c.spec["dataset"]
+    return model.label("model"), func.coalesce(data["id"].as_string(), data["name"].as_string()).label("data")
 
 
 def _task() -> Select[*tuple[Any, ...]]:

@@ -12,7 +12,7 @@ from contract import amendment, continuation, ids, lifecycle
 from contract.amendment import Amendment
 from contract.continuation import Begin, Continuation, Relation, Resume
 from contract.errors import GoneError, IdempotencyMismatchError, NotFoundError, StateConflictError
-from contract.job import Job, Json
+from contract.job import Job, JobState, Json
 from contract.lifecycle import Actor
 from contract.spec import JobSpec
 from contract.store import beginnings, rows
@@ -119,9 +119,18 @@ def amend(store: Store, tenant: str, job_id: str, specify: Callable[[Job], Amend
     return job
 
 
-def cancel(store: Store, tenant: str, job_id: str) -> tuple[Job, bool]:
-    """The job cancelled or on its way there, and whether this call was what moved it. Raises NotFoundError, StateConflictError."""
-    return _moved(store, tenant, job_id, lifecycle.cancel)
+def cancel(store: Store, tenant: str, job_id: str, *, immediate: bool = False) -> tuple[Job, bool]:
+    """The job cancelled or on its way there, and whether this call was what moved it. Raises NotFoundError, StateConflictError.
+
+    An `immediate` one waits for no worker: the job is cancelled, and its worker hears at its next renewal that it lost it.
+    """
+    with store.write() as connection:
+        before = rows.lock(connection, job_id, tenant)
+        now = store.now(connection)
+        after = rows.save(connection, before, lifecycle.cancel(before, now), Actor.CLIENT, now)
+        if immediate and after.state is JobState.CANCELLING:
+            after = rows.save(connection, after, lifecycle.cut_off(after, now), Actor.CLIENT, now)
+    return after, after is not before
 
 
 def pause(store: Store, tenant: str, job_id: str) -> tuple[Job, bool]:

@@ -9,7 +9,7 @@ from contract.store import jobs
 from service import actions, cloning, deps, shapes, shown
 from service.body import Document, OptionalDocument
 from service.keys import CREATED, Key, at, created, read
-from service.openapi import CLONE_BODY, EXTENSION_BODY, RETRY_BODY, header, problems
+from service.openapi import CANCEL_BODY, CLONE_BODY, EXTENSION_BODY, RETRY_BODY, header, problems
 from service.state import State
 
 router = APIRouter(prefix="/v1/jobs/{job_id}", tags=["jobs"])
@@ -17,7 +17,7 @@ router = APIRouter(prefix="/v1/jobs/{job_id}", tags=["jobs"])
 _LOCATION: Final = {"Location": header("Path of the new job."), "ETag": header("Of the job as it is shown.")}
 
 
-def _move(verb: str, summary: str, already: str) -> dict[str, Any]:
+def _move(verb: str, summary: str, already: str, *more: int) -> dict[str, Any]:
     """What the routes share that move a job: 202 by the call that does it, 200 by all others, and harmless to repeat."""
     headers = {"headers": {"ETag": header("Of the job as it is shown.")}}
     return {
@@ -25,14 +25,21 @@ def _move(verb: str, summary: str, already: str) -> dict[str, Any]:
         "operation_id": f"{verb}_job",
         "summary": summary,
         "status_code": status.HTTP_202_ACCEPTED,
-        "responses": {200: {"model": shapes.Job, "description": already, **headers}, 202: headers, **problems(404, 409, 503)},
+        "responses": {200: {"model": shapes.Job, "description": already, **headers}, 202: headers, **problems(404, 409, 503, *more)},
     }
 
 
-@router.post(**_move("cancel", "Cancel a job", "It was cancelled, or on its way there, already."))
-def cancel(job_id: deps.JobId, response: Response, state: deps.State, tenant: deps.Tenant) -> shapes.Job:
-    """A queued or paused job is cancelled at once; a running one stops at its next step, with a checkpoint. Repeating is harmless."""
-    return _moved(jobs.cancel(state.store, tenant, job_id), response, state)
+@router.post(
+    **_move("cancel", "Cancel a job", "It was cancelled, or on its way there, already.", 400, 413, 415, 422), openapi_extra=CANCEL_BODY
+)
+def cancel(job: deps.Job, document: OptionalDocument, response: Response, state: deps.State, tenant: deps.Tenant) -> shapes.Job:
+    """A queued or paused job is cancelled at once; a running one stops at its next step, with a checkpoint. Repeating is harmless.
+
+    With `mode: immediate` a running job is `cancelled` in the reply already, also one that is `cancelling`; its worker stops at its
+    next step, and what it did since the last checkpoint is lost.
+    """
+    asked = actions.read(actions.Cancel, document)
+    return _moved(jobs.cancel(state.store, tenant, job.id, immediate=asked.mode == "immediate"), response, state)
 
 
 @router.post(**_move("pause", "Pause a job", "It was paused, or on its way there, already."))

@@ -8,7 +8,7 @@ from typing import Annotated, get_args
 
 from fastapi import APIRouter, Header, Response, status
 
-from contract.spec import JobSpec, datasets
+from contract.spec import JobSpec, datasets, refusals
 from contract.spec.base import Spec
 from contract.store import workers
 from service import deps, examples, ranges, shapes
@@ -43,7 +43,10 @@ def capabilities(
 @cache
 def _offered() -> shapes.Capabilities:
     families = {name: [_kind(member) for member in examples.members(family)] for name, family in examples.FAMILIES.items()}
-    return shapes.Capabilities(families=families, spec=JobSpec.model_json_schema(), datasets=list(_datasets()), devices=[])
+    refused = [shapes.RefusedPair(**asdict(pair)) for pair in refusals.pairs()]
+    return shapes.Capabilities(
+        families=families, spec=JobSpec.model_json_schema(), datasets=list(_datasets()), devices=[], refusals=refused
+    )
 
 
 def _kind(member: type[Spec]) -> shapes.Kind:

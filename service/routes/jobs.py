@@ -7,9 +7,8 @@ from fastapi import APIRouter, Header, Query, Request, Response, status
 
 from contract.amendment import Amendment
 from contract.job import Job
-from contract.spec import plan
-from contract.store import jobs, listing, removal
-from service import actions, cursors, deps, etags, shapes, shown, specs, waiting
+from contract.store import backlog, jobs, listing, removal
+from service import actions, cursors, deps, etags, shapes, shown, specs, views, waiting
 from service.body import Document
 from service.errors import InvalidBodyError
 from service.filters import Filters
@@ -54,16 +53,12 @@ def submit(document: Document, response: Response, state: deps.State, tenant: de
     responses=problems(400, 413, 415, 422, 503),
     openapi_extra=SPEC_BODY,
 )
-def validate(document: Document, store: deps.Store, tenant: deps.Tenant) -> shapes.Validation:
-    """The same checks by the same code as a submission: what it would train, or everything that is wrong with the spec."""
+def validate(document: Document, state: deps.State, tenant: deps.Tenant) -> shapes.Validation:
+    """The same checks by the same code as a submission: everything that is wrong with the spec, or what it would train, what of it is
+    seldom meant, and roughly how much memory and time it takes."""
     spec = specs.read(document)
-    jobs.assert_possible(store, tenant, spec)
-    layers = plan.layers(spec.model, spec.dataset.shape())
-    return shapes.Validation(
-        spec=spec.model_dump(mode="json"),
-        parameters=plan.parameters(layers),
-        layers=[shapes.Layer(name=layer.name, weight=layer.weight, bias=layer.bias, parameters=layer.parameters) for layer in layers],
-    )
+    jobs.assert_possible(state.store, tenant, spec)
+    return views.validation(spec, state.forecast.look(state.store).pace.of(backlog.kind_of(spec)))
 
 
 @router.get("", operation_id="list_jobs", summary="List jobs, newest first", responses=problems(400, 422, 503))

@@ -2,7 +2,7 @@
 
 from service.shapes.base import Number, Numbers, Page, Time, View
 from service.shapes.batch import Outcome, OutcomeList, OutcomeProblem
-from service.shapes.capabilities import Capabilities, Kind, KnownDataset, Layer, Validation
+from service.shapes.capabilities import Capabilities, Duration, Kind, KnownDataset, Layer, Memory, RefusedPair, Validation, Warned
 from service.shapes.checkpoint import Checkpoint, CheckpointFile, CheckpointList
 from service.shapes.comparison import ComparedJob, ComparedResult, ComparedSeries, Comparison, Difference
 from service.shapes.fine_tuning import (
@@ -51,6 +51,7 @@ __all__ = [
     "Delivery",
     "DeliveryList",
     "Difference",
+    "Duration",
     "Event",
     "EventList",
     "Failure",
@@ -77,6 +78,7 @@ __all__ = [
     "LogLine",
     "LogPage",
     "Machine",
+    "Memory",
     "MetricList",
     "MetricPoint",
     "Moved",
@@ -95,6 +97,7 @@ __all__ = [
     "QueuePlace",
     "QueueWorkers",
     "Readiness",
+    "RefusedPair",
     "Result",
     "ResultClass",
     "ResultLayer",
@@ -107,6 +110,7 @@ __all__ = [
     "Validation",
     "Version",
     "View",
+    "Warned",
     "Webhook",
     "WebhookList",
     "WebhookWithSecret",

@@ -20,6 +20,43 @@ class Layer(View):
     """Number of its trainable values."""
 
 
+class Warned(View):
+    """Something that is possible and seldom meant."""
+
+    pointer: str
+    """JSON pointer (RFC 6901) to what it is about, in the spec."""
+    code: str
+    """Stable and machine-readable, as `huge_lambda`."""
+    message: str
+    """What will happen, and what to do instead."""
+
+
+class Memory(View):
+    """Bytes that a job takes, roughly: without its data, and without what torch itself takes."""
+
+    weights_bytes: int
+    """The network."""
+    gradients_bytes: int
+    """One value for each weight."""
+    optimizer_bytes: int
+    """What the optimizer remembers from step to step, and an average of the weights where one is kept."""
+    activations_bytes: int
+    """What one step holds of its rows."""
+    total_bytes: int
+    """All of it."""
+
+
+class Duration(View):
+    """How long a job takes, by jobs of the same kind of model on the same data that succeeded lately."""
+
+    seconds: float | None
+    """Of training, without the wait; null where no such job was measured."""
+    seconds_per_epoch: float | None
+    """The median over those jobs; null likewise."""
+    reason: str | None
+    """Why nothing can be said; null where something can."""
+
+
 class Validation(View):
     """What a spec would train."""
 
@@ -30,6 +67,12 @@ class Validation(View):
     """Number of trainable values."""
     layers: list[Layer]
     """In the order in which the data passes them."""
+    warnings: list[Warned] = []
+    """What is possible and seldom meant; a job with warnings is accepted."""
+    memory: Memory
+    """An estimate, right to a factor of two or so."""
+    duration: Duration
+    """An estimate, where there is anything to go by."""
 
 
 class Kind(View):
@@ -62,6 +105,21 @@ class KnownDataset(View):
     """`classes` or `real`."""
 
 
+class RefusedPair(View):
+    """An optimizer and a penalty, each at its defaults, that cannot be had together."""
+
+    optimizer: str
+    """The kind of `optimizer`."""
+    penalty: str
+    """The kind in `penalties`."""
+    apply: str | None
+    """Its `apply`, where the penalty can act in several ways; null where it has none."""
+    code: str
+    """Of the fault that a spec with both has."""
+    reason: str
+    """Why they mean nothing together, and what to take instead."""
+
+
 class Capabilities(View):
     """Everything that a spec may ask for here."""
 
@@ -74,3 +132,5 @@ class Capabilities(View):
     """What `dataset` can name, with the shape of each unless the spec says another."""
     devices: list[str]
     """Of the workers heard of lately."""
+    refusals: list[RefusedPair] = []
+    """Pairs of kinds that a spec is refused for, all of them; what depends on more than two kinds is told by `/v1/jobs/validate`."""

@@ -136,6 +136,13 @@ def _handler(fake: Fake) -> type[BaseHTTPRequestHandler]:
                     self._json(
                         200, {"object": "list", "data": [{"object": "worker", "state": "idle", "is_fresh": True}], "has_more": False}
                     )
+                case ["v1", "compare"]:
+                    jobs = [
+                        {"id": job_id, "status": "succeeded", "result": {"metrics": {"val.loss": 0.5}}}
+                        for job_id in query["ids"][0].split(",")
+                    ]
+                    differences = [{"pointer": "/optimizer/lr", "values": {jobs[0]["id"]: 0.25}}]
+                    self._json(200, {"object": "training.comparison", "jobs": jobs, "differences": differences, "series": []})
                 case ["v1", "jobs"]:
                     self._page(int(query.get("cursor", ["0"])[0]), int(query["limit"][0]))
                 case ["v1", "jobs", job_id] if job_id in fake.jobs:
@@ -171,6 +178,18 @@ def _handler(fake: Fake) -> type[BaseHTTPRequestHandler]:
                 self.close_connection = True
                 return
             self._json(201, fake.jobs[job_id])
+
+        def do_PATCH(self) -> None:
+            self._note()
+            body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            if not self._is_refused():
+                self._json(200, fake.jobs[self.path.rpartition("/")[2]] | {"asked": body})
+
+        def do_DELETE(self) -> None:
+            self._note()
+            if not self._is_refused():
+                self.send_response(204)
+                self.end_headers()
 
         def _acted(self, job_id: str, action: str, body: Json) -> Json:
             if action == "retry":

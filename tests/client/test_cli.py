@@ -27,6 +27,11 @@ COMMANDS = {
     "retry": ["retry", JOB],
     "retry --follow": ["retry", JOB, "--begin", "start", "--resume", "anywhere", "--follow"],
     "extend": ["extend", JOB, "--epochs", "3"],
+    "clone": ["clone", JOB, "SPEC", "--init-from", "best"],
+    "clone --follow": ["clone", JOB, "--follow"],
+    "update": ["update", JOB, "--name", "new", "--label", "team=vision", "--label", "stage=", "--priority", "3"],
+    "delete": ["delete", JOB],
+    "compare": ["compare", JOB, f"{JOB}_again"],
     "result": ["result", JOB],
     "checkpoint": ["checkpoint", JOB, "best", "-o", "OUT"],
 }
@@ -124,6 +129,19 @@ def test_a_file_that_holds_no_spec_is_wrong_usage(tmp_path: Path, content: str |
 @pytest.mark.parametrize(("name", "said"), [("pause", f"{JOB} pausing"), ("resume", f"{JOB} queued"), ("retry", f"{JOB}_again")])
 def test_an_action_says_what_became_of_the_job(fake: Fake, spec: Path, name: str, said: str) -> None:
     assert CliRunner().invoke(app, arguments(name, spec, fake.url)).stdout.strip() == said
+
+
+def test_an_update_says_only_what_is_to_change(fake: Fake, spec: Path) -> None:
+    done = CliRunner().invoke(app, [*arguments("update", spec, fake.url), "--json"])
+    asked = {"name": "new", "priority": 3, "metadata": {"team": "vision", "stage": None}}
+    assert json.loads(done.stdout)["asked"] == asked
+    done = CliRunner().invoke(app, ["update", JOB, "--priority", "0", "--url", fake.url, "--json"])
+    assert json.loads(done.stdout)["asked"] == {"priority": 0}
+
+
+def test_a_comparison_has_a_column_for_each_job(fake: Fake, spec: Path) -> None:
+    shown = CliRunner().invoke(app, arguments("compare", spec, fake.url)).stdout
+    assert [JOB in shown, f"{JOB}_again" in shown, "/optimizer/lr" in shown, "0.25" in shown, "val.loss" in shown] == [True] * 5
 
 
 def test_a_job_shows_what_it_continues_and_what_it_waits_for(fake: Fake) -> None:

@@ -1,11 +1,13 @@
 """What can be changed of a job, how it is deleted, and what becomes of its bytes."""
 
+import re
 import threading
 from typing import Any
 
 import httpx
 import pytest
 
+from contract.errors import LostLeaseError
 from service.reconciler import Reconciler
 from tests.service.conftest import Hands
 from tests.service.test_lifecycle_routes import made
@@ -136,3 +138,28 @@ async def test_a_child_serves_the_best_checkpoint_of_its_deleted_parent(client: 
     await client.delete(f"/v1/jobs/{parent}")
     found = (await client.get(f"/v1/jobs/{child}/checkpoints/best")).json()
     assert (await client.get(found["files"][0]["href"])).status_code == 200
+
+
+@pytest.mark.parametrize("state", ["queued", "running", "pausing", "paused", "cancelling"])
+async def test_an_immediate_cancel_waits_for_nobody(client: httpx.AsyncClient, hands: Hands, state: str) -> None:
+    job_id = await made(client, hands, state)
+    replies = [await client.post(f"/v1/jobs/{job_id}/cancel", json={"mode": "immediate"}) for _ in range(2)]
+    assert [(reply.status_code, reply.json()["status"]) for reply in replies] == [(202, "cancelled"), (200, "cancelled")]
+    moves = [move["to"] for move in replies[1].json()["status_transitions"]]
+    assert moves[-1] == "cancelled"
+    assert moves.count("cancelling") == (1 if state in {"running", "pausing", "cancelling"} else 0)
+
+
+async def test_the_owner_of_a_job_cancelled_at_once_has_no_say_any_more(client: httpx.AsyncClient, hands: Hands, job_id: str) -> None:
+    lease = hands.claim(job_id)
+    await client.post(f"/v1/jobs/{job_id}/cancel", json={"mode": "immediate"})
+    for deed in (lambda: hands.step(lease, 3), lambda: hands.checkpoint(lease, 1, 0.5), lambda: hands.succeed(lease)):
+        with pytest.raises(LostLeaseError):
+            deed()
+    assert (await shown(client, job_id))["status"] == "cancelled"
+
+
+@pytest.mark.parametrize("body", [{"mode": "now"}, {"mood": "immediate"}, []], ids=str)
+async def test_a_cancel_in_another_mode_is_refused(client: httpx.AsyncClient, job_id: str, body: object) -> None:
+    assert (await client.post(f"/v1/jobs/{job_id}/cancel", json=body)).status_code == 422
+    assert (await shown(client, job_id))["status"] == "queued"

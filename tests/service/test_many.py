@@ -163,3 +163,17 @@ async def test_without_a_worker_or_anything_measured_no_wait_is_made_up(
     async with serve(create_app(settings)) as other:
         hands.appear("idle")
         assert (await other.get(f"/v1/jobs/{job_id}")).json()["queue"]["estimated_wait_seconds"] == 0
+
+
+async def test_validating_tells_what_a_job_would_take_by_jobs_like_it(
+    client: httpx.AsyncClient, hands: Hands, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(forecast, "KEEP_SECONDS", -1.0)
+    await made(client, hands, "succeeded")  # 2 epochs in 1.5 seconds
+    spec = {"dataset": {"kind": "fake"}, "epochs": 8, "penalties": [{"kind": "l1", "lambda": 7.0, "warmup_epochs": 1}]}
+    like, unlike = [(await client.post("/v1/jobs/validate", json=spec | more)).json() for more in ({}, {"model": {"kind": "linear"}})]
+    assert like["duration"] == {"seconds": 6.0, "seconds_per_epoch": 0.75, "reason": None}
+    assert (unlike["duration"]["seconds"], unlike["duration"]["seconds_per_epoch"]) == (None, None)
+    assert "linear" in unlike["duration"]["reason"]
+    assert [(told["pointer"], told["code"]) for told in like["warnings"]] == [("/penalties/0/lambda", "huge_lambda")]
+    assert like["memory"]["total_bytes"] == sum(value for name, value in like["memory"].items() if name != "total_bytes")

@@ -77,8 +77,7 @@ def test_every_field_of_every_object_is_described_unless_it_can_have_one_value_o
 
 
 def test_the_full_example_names_every_field_of_a_spec() -> None:
-    # Nobody has the checkpoint that an example could name.
-    assert set(FULL_SPEC) == set(JobSpec.model_fields) - {"init_from"}
+    assert set(FULL_SPEC) == set(JobSpec.model_fields)
 
 
 @pytest.mark.anyio
@@ -116,5 +115,8 @@ async def test_capabilities_name_every_kind_and_are_sent_once(standing: httpx.As
     assert families["penalties"] >= {"l1", "l2", "group_lasso", "max_norm"}
     assert families["optimizer"] >= {"gd", "sgd", "adam"}
     assert set(families) <= set(JobSpec.model_fields)
+    refused = {(pair["optimizer"], pair["penalty"], pair["apply"]) for pair in reply.json()["refusals"]}
+    assert ("muon", "l1", "proximal") in refused
+    assert not {("muon", "l1", "subgradient"), ("adam", "l1", "proximal")} & refused
     again = await standing.get("/v1/capabilities", headers={"If-None-Match": reply.headers["etag"]})
     assert (again.status_code, again.content) == (304, b"")
