@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 Seconds = Annotated[float, Field(gt=0, le=86_400)]
+Bytes = Annotated[int, Field(ge=1, le=2**50)]
 
 
 class Settings(BaseSettings):
@@ -57,6 +58,15 @@ class Settings(BaseSettings):
     """How old bytes in the artifact store must be before those that no row names are removed; longer than any upload takes."""
     trainer_stop_seconds: Seconds = 20.0
     """How long a trainer may take to reach a step boundary and write its checkpoint before it is killed."""
+
+    dataset_bytes: Bytes = 2 * 1024**3
+    """How large an uploaded data set may be, as it is sent and unpacked."""
+    dataset_tenant_bytes: Bytes = 20 * 1024**3
+    """How much all data sets of a tenant may have together."""
+    dataset_check_seconds: Seconds = 300.0
+    """How long the check of an upload may take before it is refused."""
+    dataset_cache_bytes: Bytes = 20 * 1024**3
+    """How much of uploaded data sets a worker keeps in its scratch folder for the jobs that follow; those used last stay."""
 
     @model_validator(mode="after")
     def _renews_in_time(self) -> Self:

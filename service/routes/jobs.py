@@ -60,7 +60,7 @@ def submit(
     With an `Idempotency-Key` a submission can be repeated safely: the same key and spec answer 201 with the same job, as it
     stands by then, and `Idempotency-Replayed: true`; the same key with another spec answers 422.
     """
-    submission = jobs.submit(store, tenant, specs.read(document), _key(idempotency_key))
+    submission = jobs.submit(store, tenant, specs.read(document, store, tenant), _key(idempotency_key))
     if submission.replayed:
         response.headers["Idempotency-Replayed"] = "true"
     return _created(submission, response, store, bell)
@@ -70,12 +70,12 @@ def submit(
     "/validate",
     operation_id="validate_job",
     summary="Check a spec without submitting it",
-    responses=problems(400, 413, 415, 422),
+    responses=problems(400, 413, 415, 422, 503),
     openapi_extra=SPEC_BODY,
 )
-def validate(document: Document) -> shapes.Validation:
+def validate(document: Document, store: deps.Store, tenant: deps.Tenant) -> shapes.Validation:
     """The same checks by the same code as a submission: what it would train, or everything that is wrong with the spec."""
-    spec = specs.read(document)
+    spec = specs.read(document, store, tenant)
     layers = plan.layers(spec.model, spec.dataset.shape())
     return shapes.Validation(
         spec=spec.model_dump(mode="json"),
