@@ -23,7 +23,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     # Routes and their models are built here rather than when this module is imported: it takes as long as importing FastAPI does.
     from service import errors, openapi
     from service.middleware import Around
-    from service.routes import capabilities, checkpoints, events, health, jobs, metrics, results
+    from service.routes import capabilities, checkpoints, datasets, events, health, jobs, metrics, results
 
     app: FastAPI = FastAPIOffline(
         title="Ridgeline",
@@ -40,7 +40,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.state.stopping = threading.Event()
     app.add_middleware(Around)
     errors.install(app)
-    for route in (jobs, events, metrics, results, checkpoints, capabilities, health):
+    for route in (jobs, events, metrics, results, checkpoints, datasets, capabilities, health):
         app.include_router(route.router)
     openapi.describe(app)
     return app

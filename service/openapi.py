@@ -95,6 +95,7 @@ TAGS: Final[list[Json]] = [
     {"name": "jobs", "description": "Submit a training job, follow its status; pause, resume, cancel, retry and extend it."},
     {"name": "progress", "description": "What a job says while it trains: events, live or later, and metrics."},
     {"name": "results", "description": "What a job leaves: its result, and checkpoints to download."},
+    {"name": "datasets", "description": "Data of your own to train on."},
     {"name": "service", "description": "What this service offers and how it is."},
 ]
 

@@ -9,7 +9,7 @@ import structlog
 from contract.artifacts import Artifacts
 from contract.errors import OperatorError, StoreUnavailableError
 from contract.job import Job
-from contract.store import Store, checkpoints, sweep, workers
+from contract.store import Store, checkpoints, datasets, sweep, workers
 from service import garbage
 
 log = structlog.get_logger(__name__)
@@ -43,7 +43,10 @@ class Reconciler:
         self._may_expire_at = self._may_collect_at = clock()
         self._told: dict[str, str] = {}
         # Two loops: an artifact store that hangs, or takes its time, must keep nobody's job waiting.
-        loops = {"reconciler": (self._expire, self._time_out, self._ring_again, self._forget), "tidier": (self._purge, self._collect)}
+        loops = {
+            "reconciler": (self._expire, self._time_out, self._ring_again, self._forget),
+            "tidier": (self._purge, self._purge_datasets, self._collect),
+        }
         self._deeds = tuple(loops.values())
         self._threads = [threading.Thread(target=self._run, args=[deeds], name=name, daemon=True) for name, deeds in loops.items()]
 
@@ -119,6 +122,13 @@ class Reconciler:
                 checkpoints.purged(self._store, checkpoint_id)
         if failed:
             raise failed
+
+    def _purge_datasets(self) -> None:
+        """Remove the bytes of data sets that were deleted, and of uploads whose process was killed."""
+        for dataset_id, prefix in datasets.to_purge(self._store, self._garbage_seconds):
+            datasets.abandon(self._store, dataset_id)
+            self._artifacts.delete(prefix)
+            datasets.purged(self._store, dataset_id)
 
     def _collect(self) -> None:
         """Remove bytes that no row names: an upload whose owner was killed, or lost its lease, before the row was written."""

@@ -182,7 +182,9 @@ def _assert_room(connection: Connection, tenant: str, more: int, most: int) -> N
     kept = select(func.sum(datasets.c.size_bytes)).where(datasets.c.tenant == tenant, datasets.c.state != "deleted")
     used = int(connection.execute(kept).scalar_one() or 0)
     if used + more > most:
-        raise QuotaExceededError(f"{more:,} bytes more than the {used:,} of your data sets exceed the {most:,} allowed; delete one you do not need")
+        raise QuotaExceededError(
+            f"{more:,} bytes more than the {used:,} of your data sets exceed the {most:,} allowed; delete one you do not need"
+        )
 
 
 def _users(connection: Connection, tenant: str, dataset_id: str) -> Sequence[str]:

@@ -3,6 +3,7 @@
 from service.shapes.base import Number, Numbers, Page, Time, View
 from service.shapes.capabilities import Capabilities, Kind, KnownDataset, Layer, Validation
 from service.shapes.checkpoint import Checkpoint, CheckpointFile, CheckpointList
+from service.shapes.datasets import Dataset, DatasetClass, DatasetLinks, DatasetList
 from service.shapes.job import Best, Failure, Job, JobLinks, JobList, Machine, Parent, Progress, QueuePlace, TrainingData, Transition
 from service.shapes.progress import Event, EventList, Live, MetricList, MetricPoint
 from service.shapes.result import Lineage, Result, ResultClass, ResultLayer
@@ -15,6 +16,10 @@ __all__ = [
     "Checkpoint",
     "CheckpointFile",
     "CheckpointList",
+    "Dataset",
+    "DatasetClass",
+    "DatasetLinks",
+    "DatasetList",
     "Event",
     "EventList",
     "Failure",

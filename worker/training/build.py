@@ -15,9 +15,11 @@ from worker.training.optimizers import metric
 from worker.training.run import Run, Stopwatch, Totals
 
 
-def run(spec: JobSpec, scratch: Path, resume_from: Path | None = None, begun_with_epochs: int | None = None) -> Run:
+def run(
+    spec: JobSpec, scratch: Path, resume_from: Path | None = None, begun_with_epochs: int | None = None, data_folder: Path | None = None
+) -> Run:
     """The run that `spec` describes, at its beginning or where the checkpoint in `resume_from` left it; `begun_with_epochs` as in
-    `checkpoint.restore`. On a resume torch computes with as many threads as it did then, from here on.
+    `checkpoint.restore`, `data_folder` holds the data set where it is an uploaded one. On a resume torch computes with as many threads as it did then, from here on.
 
     Raises TrainingError where the data, the device or the checkpoint is not what the spec needs.
     """
@@ -30,7 +32,7 @@ def run(spec: JobSpec, scratch: Path, resume_from: Path | None = None, begun_wit
         device = precision.device(spec.device)
         # Precision `auto` was decided when the job began; another machine may choose otherwise and must not.
         chosen = saved.state.machine.precision if saved and spec.precision == "auto" else precision.choose(spec.precision, device)
-        raw, warnings = datasets.load(spec.dataset)
+        raw, warnings = datasets.load(spec.dataset, data_folder)
         is_convolutional = networks.is_convolutional(spec.model)
         data = datasets.prepare(
             raw, spec.dataset, seed=spec.seed, images_nhwc=is_convolutional, dtype=precision.dtype(chosen), device=device
