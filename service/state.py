@@ -13,6 +13,7 @@ from contract.settings import Settings
 from contract.store import Store
 from service.bell import Bell
 from service.reconciler import Reconciler
+from service.tails import Tails
 
 if TYPE_CHECKING:
     from celery import Celery
@@ -29,6 +30,7 @@ class State:
     artifacts: Artifacts
     celery: "Celery"
     bell: Bell
+    tails: Tails
     stopping: threading.Event
     """Set when the process is asked to end: streams and loops look at it."""
 
@@ -52,7 +54,7 @@ def opened(settings: Settings, stopping: threading.Event) -> Iterator[State]:
     bell.start()
     reconciler.start()
     try:
-        yield State(settings, store, artifacts, celery, bell, stopping)
+        yield State(settings, store, artifacts, celery, bell, Tails(store), stopping)
     finally:
         stopping.set()
         bell.stop()
