@@ -67,6 +67,10 @@ class Settings(BaseSettings):
     """How long the check of an upload may take before it is refused."""
     dataset_cache_bytes: Bytes = 20 * 1024**3
     """How much of uploaded data sets a worker keeps in its scratch folder for the jobs that follow; those used last stay."""
+    artifacts_url: str | None = None
+    """`s3://BUCKET/PREFIX` keeps artifacts in a bucket in place of `artifacts_folder`; keys and region come from the AWS_ variables."""
+    s3_endpoint: str | None = None
+    """Another S3 than Amazon's, as `http://127.0.0.1:9000`."""
 
     @model_validator(mode="after")
     def _renews_in_time(self) -> Self:

@@ -23,7 +23,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     # Routes and their models are built here rather than when this module is imported: it takes as long as importing FastAPI does.
     from service import errors, openapi
     from service.middleware import Around
-    from service.routes import capabilities, checkpoints, datasets, events, health, jobs, metrics, pages, results
+    from service.routes import capabilities, checkpoints, datasets, events, health, jobs, metrics, pages, plots, results
 
     # Of FastAPIOffline the files of Swagger UI; our own page starts it, since theirs needs a script inline.
     app: FastAPI = FastAPIOffline(
@@ -40,7 +40,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.state.stopping = threading.Event()
     app.add_middleware(Around)
     errors.install(app)
-    for route in (jobs, events, metrics, results, checkpoints, datasets, capabilities, health, pages):
+    for route in (jobs, events, metrics, results, checkpoints, datasets, capabilities, health, plots, pages):
         app.include_router(route.router)
     openapi.describe(app)
     return app

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
-from contract import queue
-from contract.artifacts import Artifacts, LocalFolder
+from contract import objects, queue
+from contract.artifacts import Artifacts
 from contract.settings import Settings
 from contract.store import Store
 from service.bell import Bell
@@ -39,7 +39,7 @@ class State:
 def opened(settings: Settings, stopping: threading.Event) -> Iterator[State]:
     """Everything open and both threads running. Reaches for no server: what is down is told by /readyz, not by a crash."""
     store = Store(settings.database_url)
-    artifacts = LocalFolder(settings.artifacts_folder)
+    artifacts = objects.opened(settings)
     celery = queue.app(settings.redis_url)
     bell = Bell(partial(queue.ring, celery))
     reconciler = Reconciler(
