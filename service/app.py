@@ -22,8 +22,22 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     """The application; without settings those of the environment, read when it starts. Nothing is opened before that."""
     # Routes and their models are built here rather than when this module is imported: it takes as long as importing FastAPI does.
     from service import errors, openapi
+    from service.hooks import announced
     from service.middleware import Around
-    from service.routes import capabilities, checkpoints, datasets, events, health, jobs, metrics, pages, plots, results
+    from service.routes import (
+        capabilities,
+        checkpoints,
+        datasets,
+        events,
+        fine_tuning,
+        health,
+        jobs,
+        metrics,
+        pages,
+        plots,
+        results,
+        webhooks,
+    )
 
     # Of FastAPIOffline the files of Swagger UI; our own page starts it, since theirs needs a script inline.
     app: FastAPI = FastAPIOffline(
@@ -40,8 +54,22 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.state.stopping = threading.Event()
     app.add_middleware(Around)
     errors.install(app)
-    for route in (jobs, events, metrics, results, checkpoints, datasets, capabilities, health, plots, pages):
+    for route in (
+        jobs,
+        events,
+        metrics,
+        results,
+        checkpoints,
+        datasets,
+        plots,
+        webhooks,
+        fine_tuning,
+        capabilities,
+        health,
+        pages,
+    ):
         app.include_router(route.router)
+    announced.announce(app)
     openapi.describe(app)
     return app
 

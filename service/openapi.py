@@ -6,6 +6,7 @@ from fastapi import FastAPI
 
 from contract.spec import JobSpec
 from service import actions, errors, illustration, shapes
+from service.hooks import announced, asked
 
 Json = dict[str, Any]
 
@@ -79,6 +80,8 @@ TAGS: Final[list[Json]] = [
     {"name": "progress", "description": "What a job says while it trains: events, live or later, and metrics."},
     {"name": "results", "description": "What a job leaves: its result, and checkpoints to download."},
     {"name": "datasets", "description": "Data of your own to train on."},
+    {"name": "fine-tuning", "description": "The same jobs in the shapes of OpenAI's fine-tuning API, for programs written for that one."},
+    {"name": "webhooks", "description": "Have a place of yours told of jobs: signed messages, sent until they arrive, and a log of them."},
     {"name": "service", "description": "What this service offers and how it is."},
 ]
 
@@ -132,7 +135,8 @@ def describe(app: FastAPI) -> None:
 
 def _finished(document: Json) -> Json:
     schemas = document["components"]["schemas"]
-    for model in (JobSpec, actions.Retry, actions.Extension, errors.Problem, shapes.Event, shapes.Live, shapes.Resync, shapes.Result):
+    models = (JobSpec, actions.Retry, actions.Extension, errors.Problem, shapes.Event, shapes.Live, shapes.Resync, shapes.Result)
+    for model in (*models, asked.NewWebhook, asked.WebhookChange, asked.Rotation):
         described = model.model_json_schema(ref_template="#/components/schemas/{model}")
         for name, schema in {**described.pop("$defs", {}), model.__name__: described}.items():
             assert schemas.setdefault(name, schema) == schema or name in _SHARED, f"two schemas are called {name}"
@@ -141,6 +145,7 @@ def _finished(document: Json) -> Json:
         schemas[name]["properties"]["spec"] = {"$ref": "#/components/schemas/JobSpec", "description": field["description"]}
     for unused in ("HTTPValidationError", "ValidationError"):
         schemas.pop(unused, None)
+    announced.exemplify(document["webhooks"])
     for path in document["paths"].values():
         for operation in path.values():
             _finish(operation)

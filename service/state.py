@@ -12,6 +12,7 @@ from contract.artifacts import Artifacts
 from contract.settings import Settings
 from contract.store import Store
 from service.bell import Bell
+from service.hooks.courier import Courier
 from service.reconciler import Reconciler
 from service.tails import Tails
 
@@ -31,13 +32,14 @@ class State:
     celery: "Celery"
     bell: Bell
     tails: Tails
+    courier: Courier
     stopping: threading.Event
     """Set when the process is asked to end: streams and loops look at it."""
 
 
 @contextmanager
 def opened(settings: Settings, stopping: threading.Event) -> Iterator[State]:
-    """Everything open and both threads running. Reaches for no server: what is down is told by /readyz, not by a crash."""
+    """Everything open and every thread running. Reaches for no server: what is down is told by /readyz, not by a crash."""
     store = Store(settings.database_url)
     artifacts = objects.opened(settings)
     celery = queue.app(settings.redis_url)
@@ -51,12 +53,15 @@ def opened(settings: Settings, stopping: threading.Event) -> Iterator[State]:
         garbage_seconds=settings.garbage_seconds,
         stopping=stopping,
     )
+    courier = Courier(store, settings, stopping)
     bell.start()
     reconciler.start()
+    courier.start()
     try:
-        yield State(settings, store, artifacts, celery, bell, Tails(store), stopping)
+        yield State(settings, store, artifacts, celery, bell, Tails(store), courier, stopping)
     finally:
         stopping.set()
+        courier.stop(_STOP_SECONDS / 2)
         bell.stop()
         reconciler.join(_STOP_SECONDS)
         store.close()

@@ -9,7 +9,7 @@ from contract import numbers
 from contract.errors import NotFoundError, StoreUnavailableError
 from contract.job import FIELDS, Job, JobState, Json
 from contract.lifecycle import Actor
-from contract.store import datasets
+from contract.store import datasets, outbox
 from contract.store.tables import job_events, jobs
 
 EventType = Literal["status", "epoch", "checkpoint", "warning", "log"]
@@ -75,6 +75,8 @@ def save(connection: Connection, before: Job, after: Job, actor: Actor, now: flo
     guard = (jobs.c.id == before.id, jobs.c.state == before.state.value, jobs.c.fence == before.fence, jobs.c.version == before.version)
     if connection.execute(update(jobs).where(*guard).values(changes)).rowcount != 1:
         raise StoreUnavailableError(f"job {before.id} changed while it was being changed; try again")
+    if moved:
+        outbox.tell(connection, before, after, actor, now)
     return after
 
 
@@ -90,6 +92,7 @@ def create(connection: Connection, job: Job, now: float) -> Job:
         now,
     )
     datasets.hold(connection, job)
+    outbox.tell(connection, None, job, Actor.CLIENT, now)
     return job
 
 

@@ -4,10 +4,35 @@ from service.shapes.base import Number, Numbers, Page, Time, View
 from service.shapes.capabilities import Capabilities, Kind, KnownDataset, Layer, Validation
 from service.shapes.checkpoint import Checkpoint, CheckpointFile, CheckpointList
 from service.shapes.datasets import Dataset, DatasetClass, DatasetLinks, DatasetList
+from service.shapes.fine_tuning import (
+    FineTuningCheckpoint,
+    FineTuningCheckpointList,
+    FineTuningError,
+    FineTuningEvent,
+    FineTuningEventList,
+    FineTuningJob,
+    FineTuningJobList,
+    FineTuningMethod,
+    FineTuningMetrics,
+    Hyperparameters,
+)
 from service.shapes.job import Best, Failure, Job, JobLinks, JobList, Machine, Parent, Progress, QueuePlace, TrainingData, Transition
 from service.shapes.progress import Event, EventList, Live, MetricList, MetricPoint, Resync
 from service.shapes.result import Lineage, Result, ResultClass, ResultLayer
 from service.shapes.service import Check, Health, Readiness, Version, Worker, WorkerList
+from service.shapes.webhook import (
+    Delivery,
+    DeliveryList,
+    JobMessage,
+    Moved,
+    MovedLinks,
+    MovedProgress,
+    Tested,
+    TestMessage,
+    Webhook,
+    WebhookList,
+    WebhookWithSecret,
+)
 
 __all__ = [
     "Best",
@@ -20,13 +45,26 @@ __all__ = [
     "DatasetClass",
     "DatasetLinks",
     "DatasetList",
+    "Delivery",
+    "DeliveryList",
     "Event",
     "EventList",
     "Failure",
+    "FineTuningCheckpoint",
+    "FineTuningCheckpointList",
+    "FineTuningError",
+    "FineTuningEvent",
+    "FineTuningEventList",
+    "FineTuningJob",
+    "FineTuningJobList",
+    "FineTuningMethod",
+    "FineTuningMetrics",
     "Health",
+    "Hyperparameters",
     "Job",
     "JobLinks",
     "JobList",
+    "JobMessage",
     "Kind",
     "KnownDataset",
     "Layer",
@@ -35,6 +73,9 @@ __all__ = [
     "Machine",
     "MetricList",
     "MetricPoint",
+    "Moved",
+    "MovedLinks",
+    "MovedProgress",
     "Number",
     "Numbers",
     "Page",
@@ -46,12 +87,17 @@ __all__ = [
     "ResultClass",
     "ResultLayer",
     "Resync",
+    "TestMessage",
+    "Tested",
     "Time",
     "TrainingData",
     "Transition",
     "Validation",
     "Version",
     "View",
+    "Webhook",
+    "WebhookList",
+    "WebhookWithSecret",
     "Worker",
     "WorkerList",
 ]

@@ -18,6 +18,20 @@ from sqlalchemy import (
 from contract.job import HELD, JobState
 from contract.store.tables.base import Document, metadata
 from contract.store.tables.datasets import datasets as datasets
+from contract.store.tables.webhooks import deliveries, webhooks
+
+__all__ = [
+    "STANDING_RETRY",
+    "checkpoints",
+    "deliveries",
+    "job_events",
+    "jobs",
+    "metadata",
+    "metrics",
+    "results",
+    "webhooks",
+    "workers",
+]
 
 
 def _listed(states: frozenset[JobState] | type[JobState]) -> str:
