@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from client import terminal
+from client import cli_datasets, terminal
 from client.terminal import DEFAULT_URL, AsJson, JobId, Url
 
 app = typer.Typer(
@@ -232,6 +232,9 @@ def checkpoint(
     with terminal.client_of(url) as client:
         path = client.download(job_id, name, file, output)
     terminal.show({"object": "download", "path": str(path), "size_bytes": path.stat().st_size}, str(path), as_json=as_json)
+
+
+app.add_typer(cli_datasets.app, name="datasets")
 
 
 def main() -> None:

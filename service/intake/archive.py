@@ -116,9 +116,10 @@ def _judge(infos: list[zipfile.ZipInfo], directory_at: int, faults: Faults) -> N
             faults.add("duplicate_entry", f"'{shown(name)}' is there twice; keep one", "files", shown(name))
         else:
             seen.add(key)
-    ends = sorted((info.header_offset, info.header_offset + 30 + len(info.orig_filename) + info.compress_size, info) for info in infos)
-    for (_, end, info), following in zip(ends, [*(start for start, _, _ in ends[1:]), directory_at], strict=True):
-        if end > following:
+    placed = sorted(infos, key=lambda info: info.header_offset)
+    starts = [info.header_offset for info in placed] + [directory_at]
+    for info, following in zip(placed, starts[1:], strict=True):
+        if info.header_offset + 30 + len(info.orig_filename) + info.compress_size > following:
             faults.add("overlapping_entries", f"'{shown(info.orig_filename)}' overlaps what follows it", "files", shown(info.orig_filename))
 
 

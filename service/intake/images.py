@@ -1,7 +1,6 @@
 """What class folders of PNG and JPEG images hold: one class a folder, all images of one size."""
 
 import io
-import warnings
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import Final
@@ -104,7 +103,7 @@ def _decoded(archive: Archive, names: list[str], path: Path, size: tuple[int, in
                     if image.getchannel("A").getextrema() != (255, 255):
                         faults.add("transparent", f"'{shown(name)}' has transparent pixels; lay it on a background", "files", shown(name))
                 pixels = np.asarray(image.convert("L" if is_grey else "RGB"), np.uint8)
-            except (OSError, ValueError, SyntaxError, Image.DecompressionBombError, MemoryError):
+            except (OSError, ValueError, SyntaxError):
                 faults.add("broken_image", f"'{shown(name)}' cannot be decoded; save it anew", "files", shown(name))
                 continue
             file.write((pixels[None] if is_grey else pixels.transpose(2, 0, 1)).tobytes())
@@ -114,16 +113,14 @@ def _decoded(archive: Archive, names: list[str], path: Path, size: tuple[int, in
 
 def _opened(archive: Archive, names: list[str], faults: Faults) -> Iterator[tuple[str, Image.Image]]:
     """Each image with its header read. What is no PNG or JPEG, whatever its name, is a fault."""
-    Image.MAX_IMAGE_PIXELS = MOST_PIXELS
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # the pixels are counted by us
-        for name in names:
-            content = archive.content(name, MOST_BYTES)
-            kind = next((kind for magic, kind in _MAGIC.items() if content.startswith(magic)), None)
-            if kind is None:
-                faults.add("not_an_image", f"'{shown(name)}' is no PNG or JPEG image", "files", shown(name))
-                continue
-            try:
-                yield name, Image.open(io.BytesIO(content), formats=[kind])
-            except (UnidentifiedImageError, OSError, ValueError, SyntaxError, Image.DecompressionBombError):
-                faults.add("broken_image", f"'{shown(name)}' cannot be read; save it anew", "files", shown(name))
+    Image.MAX_IMAGE_PIXELS = None  # the pixels are counted by us, before any is decoded
+    for name in names:
+        content = archive.content(name, MOST_BYTES)
+        kind = next((kind for magic, kind in _MAGIC.items() if content.startswith(magic)), None)
+        if kind is None:
+            faults.add("not_an_image", f"'{shown(name)}' is no PNG or JPEG image", "files", shown(name))
+            continue
+        try:
+            yield name, Image.open(io.BytesIO(content), formats=[kind])
+        except (UnidentifiedImageError, OSError, ValueError, SyntaxError):
+            faults.add("broken_image", f"'{shown(name)}' cannot be read; save it anew", "files", shown(name))

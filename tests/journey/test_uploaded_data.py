@@ -1,12 +1,18 @@
 """Data of the user's own, through the whole service: uploaded, trained on, paused and gone on with, named in the result, deleted."""
 
+import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 from sklearn.datasets import load_digits
+from typer.testing import CliRunner
 
+from client import cli
+from client.errors import ApiError
+from client.sdk import Client
 from tests.up import Up
+from tests.uploading import npz
 
 pytestmark = pytest.mark.journey
 
@@ -40,3 +46,24 @@ def test_uploaded_digits_are_trained_to_nine_in_ten_and_named_in_the_result(up: 
     assert results[0]["layers"] == result["layers"]
     assert results[1]["epochs"] == 16
     assert up.http.delete(made["links"]["self"]).status_code == 204
+
+
+def test_the_sdk_and_the_command_line_upload_list_and_delete(up: Up, tmp_path: Path) -> None:
+    (file := tmp_path / "three.npz").write_bytes(npz(7))
+    (broken := tmp_path / "broken.npz").write_bytes(npz(7)[:-9])
+
+    def ridgeline(*words: str) -> str:
+        shown = CliRunner().invoke(cli.app, [*words, "--url", up.url])
+        assert shown.exit_code == 0, shown.output
+        return shown.output.strip()
+
+    with Client(up.url) as client:
+        made = client.upload_dataset(file)
+        assert made["name"] == "three.npz"
+        assert ridgeline("datasets", "upload", str(file)) == made["id"]
+        assert made["id"] in ridgeline("datasets", "list")
+        assert client.dataset(made["id"]) in json.loads(ridgeline("datasets", "list", "--json"))["data"]
+        with pytest.raises(ApiError, match="broken_archive|cut off|is broken"):
+            client.upload_dataset(broken)
+        assert "deleted" in ridgeline("datasets", "delete", made["id"])
+        assert made["id"] not in [found["id"] for found in client.datasets()]

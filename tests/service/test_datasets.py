@@ -15,18 +15,11 @@ from contract.settings import Settings
 from contract.store import Store, datasets
 from service.app import create_app
 from service.reconciler import Reconciler
+from tests.uploading import OCTETS, npz
 
 pytestmark = pytest.mark.anyio
 
 Json = dict[str, Any]
-OCTETS = {"Content-Type": "application/octet-stream"}
-
-
-def npz(seed: int = 0, rows: int = 30, **arrays: Any) -> bytes:
-    rng = np.random.default_rng(seed)
-    file = io.BytesIO()
-    np.savez_compressed(file, **(arrays or {"x": rng.normal(size=(rows, 4)), "y": np.arange(rows) % 3}))
-    return file.getvalue()
 
 
 async def sent(client: httpx.AsyncClient, body: bytes, **query: str) -> Json:
