@@ -58,6 +58,8 @@ class Settings(BaseSettings):
     """How old bytes in the artifact store must be before those that no row names are removed; longer than any upload takes."""
     trainer_stop_seconds: Seconds = 20.0
     """How long a trainer may take to reach a step boundary and write its checkpoint before it is killed."""
+    purge_seconds: Annotated[float, Field(ge=0, le=366 * 86_400)] = 86_400.0
+    """How long a deleted job, which nobody sees any more, is kept before its rows and bytes are removed for good."""
 
     dataset_bytes: Bytes = 2 * 1024**3
     """How large an uploaded data set may be, as it is sent and unpacked."""

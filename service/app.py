@@ -25,8 +25,11 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     from service.hooks import announced
     from service.middleware import Around
     from service.routes import (
+        actions,
+        batch,
         capabilities,
         checkpoints,
+        compare,
         datasets,
         events,
         fine_tuning,
@@ -35,6 +38,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         metrics,
         pages,
         plots,
+        queue,
         results,
         webhooks,
     )
@@ -56,6 +60,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     errors.install(app)
     for route in (
         jobs,
+        actions,
+        compare,
         events,
         metrics,
         results,
@@ -65,8 +71,10 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         webhooks,
         fine_tuning,
         capabilities,
+        queue,
         health,
         pages,
+        batch,
     ):
         app.include_router(route.router)
     announced.announce(app)

@@ -3,7 +3,7 @@
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -12,6 +12,7 @@ from contract.artifacts import Artifacts
 from contract.settings import Settings
 from contract.store import Store
 from service.bell import Bell
+from service.forecast import Forecast
 from service.hooks.courier import Courier
 from service.reconciler import Reconciler
 from service.tails import Tails
@@ -35,6 +36,7 @@ class State:
     courier: Courier
     stopping: threading.Event
     """Set when the process is asked to end: streams and loops look at it."""
+    forecast: Forecast = field(default_factory=Forecast)
 
 
 @contextmanager
@@ -51,6 +53,7 @@ def opened(settings: Settings, stopping: threading.Event) -> Iterator[State]:
         lease_seconds=settings.lease_seconds,
         every_seconds=settings.reconcile_seconds,
         garbage_seconds=settings.garbage_seconds,
+        purge_seconds=settings.purge_seconds,
         stopping=stopping,
     )
     courier = Courier(store, settings, stopping)

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from contract import events
 from contract.artifacts import Artifacts
-from contract.errors import ArtifactCorruptError, ArtifactsUnavailableError, LostLeaseError, NotFoundError, StoreUnavailableError
+from contract.errors import ArtifactCorruptError, ArtifactsUnavailableError, GoneError, LostLeaseError, NotFoundError, StoreUnavailableError
 from contract.events import FailureCode
 from contract.job import Job, JobState
 from contract.settings import Settings
@@ -68,7 +68,7 @@ class Attempt:
             return _failed(FailureCode.SPEC_INVALID, message, "submit the job anew; /v1/jobs/validate tells what has changed")
         except cache.DatasetGoneError as error:
             return _failed(FailureCode.DATA_INVALID, str(error), "upload it again, and submit the job anew with its new id")
-        except ArtifactCorruptError as error:
+        except (ArtifactCorruptError, GoneError) as error:
             return _failed(FailureCode.ARTIFACT_CORRUPT, str(error), "submit the job anew, and check the disk of the artifact store")
         except (ArtifactsUnavailableError, OSError) as error:
             if self._stopping is None:
@@ -93,6 +93,7 @@ class Attempt:
             self._tenure.news.warn(sentence)
         return orders.Train(
             job_id=job.id,
+            weights=None if folder else self._weights(job),
             spec=JobSpec.model_validate(job.spec),
             scratch=str(self._scratch),
             data=self._data(job),
@@ -109,6 +110,14 @@ class Attempt:
             return None
         scratch, most = self._scratch.parent, self._settings.dataset_cache_bytes
         fetch = Carrier(lambda: cache.bring(self._artifacts, dataset, scratch, most))
+        return str(self._meanwhile(fetch, lambda: self._stopping is not None))
+
+    def _weights(self, job: Job) -> str | None:
+        """Where those lie that the job starts from, if it has no checkpoint of its own to go on from."""
+        start = self._tenure.steadily(lambda: checkpoints.to_start_from(self._store, job))
+        if start is None:
+            return None
+        fetch = Carrier(lambda: storage.fetch_weights(self._artifacts, start, self._scratch / "weights"))
         return str(self._meanwhile(fetch, lambda: self._stopping is not None))
 
     def _drive(self) -> events.Event | Died:

@@ -51,10 +51,10 @@ def to_row(job: Job) -> dict[str, Any]:
 
 
 def lock(connection: Connection, job_id: str, tenant: str | None = None) -> Job:
-    """The job, locked until the transaction ends. Raises NotFoundError, also for another tenant's job."""
+    """The job, locked until the transaction ends. Raises NotFoundError, for a client also for another tenant's and a deleted job."""
     query = select(jobs).where(jobs.c.id == job_id).with_for_update()
     if tenant is not None:
-        query = query.where(jobs.c.tenant == tenant)
+        query = query.where(jobs.c.tenant == tenant, jobs.c.deleted_at.is_(None))
     row = connection.execute(query).mappings().one_or_none()
     if row is None:
         raise NotFoundError("job", job_id)

@@ -1,8 +1,10 @@
 """The shape of every reply: what a client sees, by noun."""
 
 from service.shapes.base import Number, Numbers, Page, Time, View
+from service.shapes.batch import Outcome, OutcomeList, OutcomeProblem
 from service.shapes.capabilities import Capabilities, Kind, KnownDataset, Layer, Validation
 from service.shapes.checkpoint import Checkpoint, CheckpointFile, CheckpointList
+from service.shapes.comparison import ComparedJob, ComparedResult, ComparedSeries, Comparison, Difference
 from service.shapes.datasets import Dataset, DatasetClass, DatasetLinks, DatasetList
 from service.shapes.fine_tuning import (
     FineTuningCheckpoint,
@@ -18,6 +20,7 @@ from service.shapes.fine_tuning import (
 )
 from service.shapes.job import Best, Failure, Job, JobLinks, JobList, Machine, Parent, Progress, QueuePlace, TrainingData, Transition
 from service.shapes.progress import Event, EventList, Live, MetricList, MetricPoint, Resync
+from service.shapes.queue import Queue, QueueDepth, QueueWorkers
 from service.shapes.result import Lineage, Result, ResultClass, ResultLayer
 from service.shapes.service import Check, Health, Readiness, Version, Worker, WorkerList
 from service.shapes.webhook import (
@@ -41,12 +44,17 @@ __all__ = [
     "Checkpoint",
     "CheckpointFile",
     "CheckpointList",
+    "ComparedJob",
+    "ComparedResult",
+    "ComparedSeries",
+    "Comparison",
     "Dataset",
     "DatasetClass",
     "DatasetLinks",
     "DatasetList",
     "Delivery",
     "DeliveryList",
+    "Difference",
     "Event",
     "EventList",
     "Failure",
@@ -78,10 +86,16 @@ __all__ = [
     "MovedProgress",
     "Number",
     "Numbers",
+    "Outcome",
+    "OutcomeList",
+    "OutcomeProblem",
     "Page",
     "Parent",
     "Progress",
+    "Queue",
+    "QueueDepth",
     "QueuePlace",
+    "QueueWorkers",
     "Readiness",
     "Result",
     "ResultClass",

@@ -16,10 +16,16 @@ from worker.training.run import Run, Stopwatch, Totals
 
 
 def run(
-    spec: JobSpec, scratch: Path, resume_from: Path | None = None, begun_with_epochs: int | None = None, data_folder: Path | None = None
+    spec: JobSpec,
+    scratch: Path,
+    resume_from: Path | None = None,
+    begun_with_epochs: int | None = None,
+    start_from: Path | None = None,
+    data_folder: Path | None = None,
 ) -> Run:
     """The run that `spec` describes, at its beginning or where the checkpoint in `resume_from` left it; `begun_with_epochs` as in
-    `checkpoint.restore`, `data_folder` holds the data set where it is an uploaded one. On a resume torch computes with as many threads as it did then, from here on.
+    `checkpoint.restore`. At its beginning the weights are those of the file `start_from`, or drawn by the seed. `data_folder` holds
+    the data set where it is an uploaded one. On a resume torch computes with as many threads as it did then, from here on.
 
     Raises TrainingError where the data, the device or the checkpoint is not what the spec needs.
     """
@@ -43,6 +49,8 @@ def run(
             message = f"{len(data.train)} training rows in batches of {spec.batch_size} leave one row alone, which '{name}' cannot scale"
             raise TrainingError(FailureCode.SPEC_INVALID, message, "Use another batch_size, larger images, or no norm.")
         model = _placed(networks.build(spec.model, shape, spec.seed), device, chosen, channels_last=is_convolutional)
+        if start_from and not saved:
+            checkpoint.start(model, start_from)
         named = dict(model.named_parameters())
         optimizer = optimizers.build(spec.optimizer, list(named.values()))
         made = Run(
