@@ -2,7 +2,7 @@
 
 from service.shapes.base import Number, Numbers, Page, Time, View
 from service.shapes.batch import Outcome, OutcomeList, OutcomeProblem
-from service.shapes.capabilities import Capabilities, Kind, KnownDataset, Layer, Validation
+from service.shapes.capabilities import Capabilities, Kind, KnownDataset, Layer, Uploads, Validation
 from service.shapes.checkpoint import Checkpoint, CheckpointFile, CheckpointList
 from service.shapes.comparison import ComparedJob, ComparedResult, ComparedSeries, Comparison, Difference
 from service.shapes.datasets import Dataset, DatasetClass, DatasetLinks, DatasetList
@@ -106,6 +106,7 @@ __all__ = [
     "Time",
     "TrainingData",
     "Transition",
+    "Uploads",
     "Validation",
     "Version",
     "View",

@@ -1,6 +1,10 @@
 """Data of the user's own, through the whole service: uploaded, trained on, paused and gone on with, named in the result, deleted."""
 
 import json
+import os
+import re
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +15,7 @@ from typer.testing import CliRunner
 from client import cli
 from client.errors import ApiError
 from client.sdk import Client
-from tests.up import Up
+from tests.up import ROOT, Up
 from tests.uploading import npz
 
 pytestmark = pytest.mark.journey
@@ -67,3 +71,12 @@ def test_the_sdk_and_the_command_line_upload_list_and_delete(up: Up, tmp_path: P
             client.upload_dataset(broken)
         assert "deleted" in ridgeline("datasets", "delete", made["id"])
         assert made["id"] not in [found["id"] for found in client.datasets()]
+
+
+def test_the_example_of_the_docs_does_what_it_says(up: Up, tmp_path: Path) -> None:
+    (example,) = re.findall(r"^```python\n(.*?)^```$", (ROOT / "docs" / "data.md").read_text(), flags=re.MULTILINE | re.DOTALL)
+    program = [sys.executable, "-c", f"URL = {up.url!r}\n{example}"]
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    shown = subprocess.run(program, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=120, check=False)
+    assert shown.returncode == 0, shown.stderr
+    assert float(shown.stdout) > 0.9

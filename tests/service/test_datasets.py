@@ -191,3 +191,20 @@ async def test_of_two_uploads_of_one_content_at_once_the_first_is_kept(sqlite_st
     assert datasets.finish(sqlite_store, other).id == one.id
     assert datasets.to_purge(sqlite_store, 3600) == [(other.id, other.prefix)]
     assert datasets.finish(sqlite_store, datasets.begin(sqlite_store, "another", draft, 10**9)).tenant == "another"
+
+
+async def test_capabilities_say_where_data_is_sent_and_how_large_it_may_be(client: httpx.AsyncClient, settings: Settings) -> None:
+    told = (await client.get("/v1/capabilities")).json()
+    assert told["uploads"] == {"href": "/v1/datasets", "formats": ["npz", "idx", "images"], "max_bytes": settings.dataset_bytes}
+    assert "uploaded" in {kind["kind"] for kind in told["families"]["dataset"]}
+
+
+async def test_a_clone_on_another_set_is_checked_against_that_one(client: httpx.AsyncClient) -> None:
+    one, other = await sent(client, npz(1)), await sent(client, npz(x=np.ones((8, 9), np.float32), y=np.arange(8) % 2))
+    spec = {"dataset": {"kind": "uploaded", "id": one["id"]}, "model": {"kind": "linear"}}
+    job = (await client.post("/v1/jobs", json=spec)).json()
+    asked = {"overrides": {"dataset": {"id": other["id"]}}}
+    clone = await client.post(f"/v1/jobs/{job['id']}/clone", json=asked)
+    assert clone.status_code == 201, clone.text
+    assert clone.json()["spec"]["dataset"]["resolved"]["width"] == 9
+    assert (await client.delete(other["links"]["self"])).status_code == 409
