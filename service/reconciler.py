@@ -126,10 +126,17 @@ class Reconciler:
 
     def _purge_datasets(self) -> None:
         """Remove the bytes of data sets that were deleted, and of uploads whose process was killed."""
+        failed: OperatorError | None = None
         for dataset_id, prefix in datasets.to_purge(self._store, self._garbage_seconds):
-            datasets.abandon(self._store, dataset_id)
-            self._artifacts.delete(prefix)
-            datasets.purged(self._store, dataset_id)
+            datasets.abandon(self._store, dataset_id)  # before its bytes go: an upload that is still under way must hear of it
+            try:
+                self._artifacts.delete(prefix)
+            except OperatorError as error:
+                failed = error
+            else:
+                datasets.purged(self._store, dataset_id)
+        if failed:
+            raise failed
 
     def _purge_jobs(self) -> None:
         """Remove what jobs deleted long ago have left: bytes first, since nobody would know of them once the row is gone."""
