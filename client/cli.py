@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from client import terminal, webhooks
+from client import cli_datasets, terminal, webhooks
 from client.terminal import DEFAULT_URL, AsJson, JobId, Url
 
 app = typer.Typer(
@@ -325,6 +325,9 @@ def metrics(
             terminal.show(client.metrics(job_id, **asked), None, as_json=True)
         else:
             print(client.metrics_csv(job_id, **asked), end="")
+
+
+app.add_typer(cli_datasets.app, name="datasets")
 
 
 def main() -> None:

@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import Any, Self
 from uuid import uuid4
 
-from client import download, stream
+from client import download, stream, upload
 from client.errors import ApiError
 from client.wire import Json, Wire
 
@@ -175,6 +175,25 @@ class Client:
 
     def delete_webhook(self, webhook_id: str) -> None:
         self._wire.request("DELETE", f"/v1/webhooks/{webhook_id}")
+
+    def upload_dataset(self, path: Path | str, name: str | None = None) -> Json:
+        """The data set made of a file, or the one of the same content that there is: give its `id` as `dataset.id` of a spec.
+
+        The file is a .npz of `x` and `y`, or a zip of IDX files or of class folders of images. Raises ApiError with everything that is
+        wrong with it, by file and row, and OSError where it cannot be read.
+        """
+        return upload.send(self._wire, Path(path), name)
+
+    def datasets(self) -> Iterator[Json]:
+        """Every data set you uploaded, newest first."""
+        return self._pages("/v1/datasets", {"limit": 100})
+
+    def dataset(self, dataset_id: str) -> Json:
+        return self._wire.json("GET", f"/v1/datasets/{dataset_id}")
+
+    def delete_dataset(self, dataset_id: str) -> None:
+        """Take the data set away. Raises ApiError 409 while a job that has not ended was given it."""
+        self._wire.request("DELETE", f"/v1/datasets/{dataset_id}")
 
     def workers(self) -> Iterator[Json]:
         """Who trains: device, state, last heard of."""

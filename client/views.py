@@ -19,6 +19,14 @@ def jobs(found: Iterable[Json]) -> "Table":
     return table
 
 
+def datasets(found: Iterable[Json]) -> "Table":
+    table = _table("id", "name", "row", "type", "targets", "rows", "test rows", "created")
+    for one in found:
+        row, targets = " x ".join(map(str, one["shape"])), f"{one['outputs']} {one['targets']}"
+        table.add_row(one["id"], one["name"], row, one["dtype"], targets, str(one["train_rows"]), str(one["test_rows"]), one["created_at"])
+    return table
+
+
 def job(shown: Json) -> "Table":
     progress, data = shown["progress"], shown.get("dataset") or {}
     table = _pairs()

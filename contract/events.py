@@ -61,7 +61,7 @@ class Data(_Said):
     name: str
     """As the spec calls it."""
     source: str
-    """`data_folder`, `system_package`, `shipped_subset` or `generated`."""
+    """`data_folder`, `system_package`, `shipped_subset`, `generated` or `uploaded`."""
     sha256: str
     """Of the images and labels, train then test, as raw values."""
     train_rows: int

@@ -25,3 +25,7 @@ def request() -> str:
 
 def worker() -> str:
     return f"worker_{ULID()!s}".lower()
+
+
+def dataset() -> str:
+    return f"ds_{ULID()!s}".lower()

@@ -8,6 +8,7 @@ from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 Seconds = Annotated[float, Field(gt=0, le=86_400)]
+Bytes = Annotated[int, Field(ge=1, le=2**50)]
 
 
 class Settings(BaseSettings):
@@ -60,6 +61,14 @@ class Settings(BaseSettings):
     purge_seconds: Annotated[float, Field(ge=0, le=366 * 86_400)] = 86_400.0
     """How long a deleted job, which nobody sees any more, is kept before its rows and bytes are removed for good."""
 
+    dataset_bytes: Bytes = 2 * 1024**3
+    """How large an uploaded data set may be, as it is sent and unpacked."""
+    dataset_tenant_bytes: Bytes = 20 * 1024**3
+    """How much all data sets of a tenant may have together."""
+    dataset_check_seconds: Seconds = 300.0
+    """How long the check of an upload may take before it is refused."""
+    dataset_cache_bytes: Bytes = 20 * 1024**3
+    """How much of uploaded data sets a worker keeps in its scratch folder for the jobs that follow; those used last stay."""
     artifacts_url: str | None = None
     """`s3://BUCKET/PREFIX` keeps artifacts in a bucket in place of `artifacts_folder`; keys and region come from the AWS_ variables."""
     s3_endpoint: str | None = None

@@ -7,11 +7,12 @@ from contract.errors import InvalidSpecError, StateConflictError
 from contract.job import Job, Json
 from contract.spec import JobSpec
 from contract.spec.faults import Fault, Path
+from contract.store import Store
 from service import specs
 from service.actions import Clone
 
 
-def spec(parent: Job, asked: Clone) -> JobSpec:
+def spec(store: Store, parent: Job, asked: Clone) -> JobSpec:
     """The spec of the new job.
 
     Raises InvalidSpecError with all its faults, each saying whether it came with the overrides, and StateConflictError where the job has
@@ -19,7 +20,7 @@ def spec(parent: Job, asked: Clone) -> JobSpec:
     """
     start = {} if asked.init_from is None else {"init_from": _checkpoint(parent, asked.init_from)}
     try:
-        return specs.read(merged(parent.spec, asked.overrides) | start)
+        return specs.read(merged(parent.spec, asked.overrides) | start, store, parent.tenant)
     except InvalidSpecError as error:
         raise InvalidSpecError([_told(fault, asked.overrides, parent) for fault in error.faults]) from None
 

@@ -57,6 +57,12 @@ class InvalidBodyError(RequestError):
         self.faults = tuple(faults)
 
 
+class InvalidDatasetError(InvalidBodyError):
+    """The uploaded file is no data set that can be trained on; what is wrong is told by file and row."""
+
+    code = "invalid_dataset"
+
+
 class UnknownNameError(NotFoundError):
     """A name of a form that nothing here has. It is not repeated: it can be anything."""
 
@@ -107,12 +113,15 @@ STATUS: Final[dict[type[RidgelineError], HTTPStatus]] = {
     errors.NotFoundError: HTTPStatus.NOT_FOUND,
     errors.GoneError: HTTPStatus.GONE,
     errors.StateConflictError: HTTPStatus.CONFLICT,
+    errors.InUseError: HTTPStatus.CONFLICT,
+    errors.QuotaExceededError: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
     errors.IdempotencyMismatchError: HTTPStatus.UNPROCESSABLE_ENTITY,
     errors.BadCursorError: HTTPStatus.BAD_REQUEST,
     UnknownNameError: HTTPStatus.NOT_FOUND,
     MalformedBodyError: HTTPStatus.BAD_REQUEST,
     BadHeaderError: HTTPStatus.BAD_REQUEST,
     InvalidBodyError: HTTPStatus.UNPROCESSABLE_ENTITY,
+    InvalidDatasetError: HTTPStatus.UNPROCESSABLE_ENTITY,
     UnsupportedMediaTypeError: HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
     BodyTooLargeError: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
     PreconditionFailedError: HTTPStatus.PRECONDITION_FAILED,
@@ -215,6 +224,8 @@ async def _of_ours(request: Request, error: Exception) -> Response:
     match error:
         case InvalidSpecError(faults=faults):
             return reply(request, status, error.code, _counted(len(faults), "job spec"), faults)
+        case InvalidDatasetError(faults=faults):
+            return reply(request, status, error.code, _counted(len(faults), "data set"), faults)
         case InvalidBodyError(faults=faults):
             return reply(request, status, error.code, _counted(len(faults), "body"), faults)
         case RangeError(size=size):

@@ -59,6 +59,9 @@ FULL_SPEC: Final[Json] = {
 
 JOB_ID: Final = "job_01kaj3v2m4n5p6q7r8s9t0v1w2"
 CHECKPOINT_ID: Final = "ckpt_01kaj3w8x9y0z1a2b3c4d5e6f7"
+DATASET_ID: Final = "ds_01kaj3t0a1b2c3d4e5f6g7h8j9"
+_NEEDED: Final[Json] = {"lambda": 1e-4, "id": DATASET_ID}
+"""What has no default."""
 _AT: Final = "2026-11-22T07:15:00.123Z"
 _SHA256: Final = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
 _HERE: Final = f"/v1/jobs/{JOB_ID}"
@@ -104,8 +107,8 @@ def members(family: Any) -> tuple[type[Spec], ...]:
 @cache
 def kind(member: type[Spec]) -> Json:
     """A kind with every field that it has, at its default where there is one."""
-    needed = {"lambda": 1e-4} if any(field.is_required() for field in member.model_fields.values()) else {}
-    return member.model_validate(needed).model_dump(mode="json")
+    needed = [field.alias or name for name, field in member.model_fields.items() if field.is_required()]
+    return member.model_validate({name: _NEEDED[name] for name in needed}).model_dump(mode="json")
 
 
 def problem(status: int) -> Json:
@@ -253,7 +256,31 @@ def _page(item: Json) -> Json:
     return {"object": "list", "data": [item], "has_more": False, "next_cursor": None}
 
 
+_DATASET: Final[Json] = {
+    "object": "dataset",
+    "id": DATASET_ID,
+    "name": "digits.npz",
+    "format": "npz",
+    "sha256": _SHA256,
+    "size_bytes": 118930,
+    "shape": [1, 8, 8],
+    "dtype": "uint8",
+    "targets": "classes",
+    "outputs": 2,
+    "train_rows": 1500,
+    "unlabelled_rows": 12,
+    "test_rows": 297,
+    "classes": [
+        {"index": 0, "name": None, "train_rows": 744, "test_rows": 149},
+        {"index": 1, "name": None, "train_rows": 744, "test_rows": 148},
+    ],
+    "created_at": _AT,
+    "links": {"self": f"/v1/datasets/{DATASET_ID}"},
+}
+
 REPLIES: Final[dict[str, Json]] = {
+    "Dataset": _DATASET,
+    "DatasetList": _page(_DATASET),
     "Job": _JOB,
     "JobList": _page(_JOB),
     "Event": _EVENT,

@@ -152,6 +152,7 @@ TAGS: Final[list[Json]] = [
     {"name": "jobs", "description": "Submit a training job, follow its status; pause, resume, cancel, retry and extend it."},
     {"name": "progress", "description": "What a job says while it trains: events, live or later, and metrics."},
     {"name": "results", "description": "What a job leaves: its result, and checkpoints to download."},
+    {"name": "datasets", "description": "Data of your own to train on."},
     {"name": "fine-tuning", "description": "The same jobs in the shapes of OpenAI's fine-tuning API, for programs written for that one."},
     {"name": "webhooks", "description": "Have a place of yours told of jobs: signed messages, sent until they arrive, and a log of them."},
     {"name": "service", "description": "What this service offers and how it is."},

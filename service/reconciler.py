@@ -9,7 +9,7 @@ import structlog
 from contract.artifacts import Artifacts
 from contract.errors import OperatorError, StoreUnavailableError
 from contract.job import Job
-from contract.store import Store, checkpoints, removal, sweep, workers
+from contract.store import Store, checkpoints, datasets, removal, sweep, workers
 from service import garbage
 
 log = structlog.get_logger(__name__)
@@ -46,7 +46,7 @@ class Reconciler:
         # Two loops: an artifact store that hangs, or takes its time, must keep nobody's job waiting.
         loops = {
             "reconciler": (self._expire, self._time_out, self._ring_again, self._forget),
-            "tidier": (self._purge, self._purge_jobs, self._collect),
+            "tidier": (self._purge, self._purge_jobs, self._purge_datasets, self._collect),
         }
         self._deeds = tuple(loops.values())
         self._threads = [threading.Thread(target=self._run, args=[deeds], name=name, daemon=True) for name, deeds in loops.items()]
@@ -121,6 +121,20 @@ class Reconciler:
                 failed = error  # told at the end: one that cannot be removed must not keep the others
             else:
                 checkpoints.purged(self._store, checkpoint_id)
+        if failed:
+            raise failed
+
+    def _purge_datasets(self) -> None:
+        """Remove the bytes of data sets that were deleted, and of uploads whose process was killed."""
+        failed: OperatorError | None = None
+        for dataset_id, prefix in datasets.to_purge(self._store, self._garbage_seconds):
+            datasets.abandon(self._store, dataset_id)  # before its bytes go: an upload that is still under way must hear of it
+            try:
+                self._artifacts.delete(prefix)
+            except OperatorError as error:
+                failed = error
+            else:
+                datasets.purged(self._store, dataset_id)
         if failed:
             raise failed
 

@@ -52,5 +52,5 @@ def _import_name(path: Path) -> str:
 
 
 def _loads_without_training(name: str) -> bool:
-    """Not the training room, nor what acts when it is imported: programs and alembic's env.py."""
-    return not name.startswith("worker.training") and not name.endswith(".__main__") and ".migrations" not in name
+    """Not the training room, nor the program that opens uploads, nor what acts when it is imported: programs and alembic's env.py."""
+    return not name.startswith(("worker.training", "service.intake")) and not name.endswith(".__main__") and ".migrations" not in name

@@ -18,7 +18,7 @@ from contract.job import Job, JobState
 from contract.settings import Settings
 from contract.spec import JobSpec
 from contract.store import Store, checkpoints
-from worker import ending, orders, storage
+from worker import cache, ending, orders, storage
 from worker.carrier import Carrier
 from worker.ending import Stopping
 from worker.process import Died, Trainer
@@ -66,14 +66,16 @@ class Attempt:
         except ValidationError as error:
             message = f"the spec is not one of this version's: {error.error_count()} faults"
             return _failed(FailureCode.SPEC_INVALID, message, "submit the job anew; /v1/jobs/validate tells what has changed")
+        except cache.DatasetGoneError as error:
+            return _failed(FailureCode.DATA_INVALID, str(error), "upload it again, and submit the job anew with its new id")
         except (ArtifactCorruptError, GoneError) as error:
             return _failed(FailureCode.ARTIFACT_CORRUPT, str(error), "submit the job anew, and check the disk of the artifact store")
         except (ArtifactsUnavailableError, OSError) as error:
             if self._stopping is None:
                 hint = "the job is tried again; check the artifact store and the scratch folder"
                 return _failed(FailureCode.DEPENDENCY_DOWN, str(error), hint)
-            log.warning("its checkpoint was not fetched to the end", job=self._tenure.job.id, cause=str(error))
-        if self._stopping is not None:  # while its checkpoint was fetched
+            log.warning("what it needs was not fetched to the end", job=self._tenure.job.id, cause=str(error))
+        if self._stopping is not None:  # while what it needs was fetched
             return events.Stopped(step=self._tenure.job.step)
         self.trainer.tell(order)
         self._is_told = True
@@ -94,11 +96,21 @@ class Attempt:
             weights=None if folder else self._weights(job),
             spec=JobSpec.model_validate(job.spec),
             scratch=str(self._scratch),
+            data=self._data(job),
             checkpoint=str(folder) if folder else None,
             checkpoint_seconds=self._settings.checkpoint_seconds,
             checkpoint_share=self._settings.checkpoint_share,
             begun_with_epochs=begun_with,
         )
+
+    def _data(self, job: Job) -> str | None:
+        """The folder of the uploaded set that the job trains on, brought here; None for one on other data."""
+        dataset = self._tenure.steadily(lambda: cache.named(self._store, job))
+        if dataset is None:
+            return None
+        scratch, most = self._scratch.parent, self._settings.dataset_cache_bytes
+        fetch = Carrier(lambda: cache.bring(self._artifacts, dataset, scratch, most))
+        return str(self._meanwhile(fetch, lambda: self._stopping is not None))
 
     def _weights(self, job: Job) -> str | None:
         """Where those lie that the job starts from, if it has no checkpoint of its own to go on from."""

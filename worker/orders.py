@@ -23,6 +23,8 @@ class Train(_Order):
     spec: JobSpec
     scratch: str
     """An empty folder for this attempt's checkpoints."""
+    data: str | None = None
+    """The folder of the uploaded data set, where the job trains on one."""
     checkpoint: str | None = None
     """The folder of a whole checkpoint to resume from."""
     weights: str | None = None

@@ -9,6 +9,7 @@ from contract.spec.base import Count, Fraction, HeldOut, Seed, Spec, Text
 
 Targets = Literal["classes", "real"]
 Share = Annotated[float, Field(ge=0, le=1)]
+Side = Annotated[int, Field(ge=1, le=65_536)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +45,6 @@ class Augment(Spec):
 
 class _Dataset(Spec):
     kind: str
-    name: str
     validation_fraction: HeldOut = 0.1
     """Share of the labelled training rows held out, drawn by the job's seed; 0 holds out none."""
     label_noise: Share = 0.0
@@ -59,7 +59,7 @@ class _Dataset(Spec):
     """What is done to the training images anew in each epoch; null does nothing."""
 
 
-PREPARATION = frozenset(_Dataset.model_fields)
+PREPARATION = frozenset(_Dataset.model_fields) | {"name"}
 """The fields that every data set has and that change none of its bytes."""
 
 
@@ -105,7 +105,72 @@ class Fake(_Dataset):
         return Shape(self.channels, self.height, self.width, self.outputs, self.targets)
 
 
-Dataset = Annotated[Builtin | Fake, Field(discriminator="kind")]
+TEST_FRACTION = 0.1
+"""Of the rows of an uploaded set that brings none to test on."""
+
+
+class Resolved(Spec):
+    """What is known of an uploaded set: which bytes it has, and what a network meets in them."""
+
+    name: Text
+    """As it was uploaded."""
+    sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+    """Of its content, as the data set's `sha256`."""
+    channels: Side
+    """Values of each pixel."""
+    height: Side
+    """Pixels."""
+    width: Annotated[int, Field(ge=1, le=1_000_000)]
+    """Pixels, or the number of features where a row is a list of them."""
+    outputs: Annotated[int, Field(ge=1, le=1000)]
+    """Number of classes, or of real target values."""
+    targets: Targets
+    """`classes` or `real`."""
+    train_rows: Annotated[int, Field(ge=1)]
+    """Rows to train and to validate on, those without a label among them."""
+    unlabelled_rows: Annotated[int, Field(ge=0)]
+    """Of these, the rows without a label."""
+    test_rows: Annotated[int, Field(ge=0)]
+    """Rows to test on; 0 where the set brings none, and some of the others are taken for it."""
+
+
+class Uploaded(_Dataset):
+    """A data set of your own, sent to POST /v1/datasets before."""
+
+    kind: Literal["uploaded"] = "uploaded"
+    id: Annotated[str, Field(pattern=r"^ds_[0-9a-z]{26}$", examples=["ds_01kaj3v2m4n5p6q7r8s9t0v1w2"])]
+    """The data set's `id`."""
+    test_fraction: Annotated[float, Field(gt=0, le=0.9)] | None = None
+    """Share of the labelled rows kept for the final measure, drawn by the job's seed; for a set that brings no test rows. null is 0.1
+    there."""
+    normalize: bool | None = None
+    """Whether each channel (each feature, where a row is a list of real ones) is brought to mean 0 and standard deviation 1 by the
+    training rows. null does so for bytes, and leaves real values as they are; `false` only brings bytes to [0, 1]."""
+    resolved: Resolved | None = None
+    """Filled in by the service from the data set. What is sent here is replaced, so that a job's spec can be posted back as it is."""
+
+    @property
+    def name(self) -> str:
+        """What the lineage calls it."""
+        return self._known().name
+
+    def shape(self) -> Shape:
+        known = self._known()
+        return Shape(known.channels, known.height, known.width, known.outputs, known.targets)
+
+    def training_rows(self) -> int:
+        """Rows with a label that are left to train and to validate on. Not above 0 where the test takes them all."""
+        known = self._known()
+        labelled = known.train_rows - known.unlabelled_rows
+        return labelled if known.test_rows else labelled - held_out(labelled, self.test_fraction or TEST_FRACTION)
+
+    def _known(self) -> Resolved:
+        if self.resolved is None:
+            raise ValueError(f"data set {self.id} is not resolved: the service fills in what is known of it")
+        return self.resolved
+
+
+Dataset = Annotated[Builtin | Fake | Uploaded, Field(discriminator="kind")]
 
 
 def held_out(rows: int, fraction: float) -> int:

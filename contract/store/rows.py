@@ -9,7 +9,7 @@ from contract import numbers
 from contract.errors import NotFoundError, StoreUnavailableError
 from contract.job import FIELDS, Job, JobState, Json
 from contract.lifecycle import Actor
-from contract.store import outbox
+from contract.store import datasets, outbox
 from contract.store.tables import job_events, jobs
 
 EventType = Literal["status", "epoch", "checkpoint", "warning", "log"]
@@ -81,7 +81,7 @@ def save(connection: Connection, before: Job, after: Job, actor: Actor, now: flo
 
 
 def create(connection: Connection, job: Job, now: float) -> Job:
-    """Write a new job and its first event."""
+    """Write a new job and its first event. Raises InvalidSpecError where the data set that it names is gone."""
     job = replace(job, event_seq=1)
     connection.execute(insert(jobs).values(to_row(job)))
     _insert(
@@ -91,6 +91,7 @@ def create(connection: Connection, job: Job, now: float) -> Job:
         (Note("status", "queued", {"from": None, "to": job.state.value, "reason": job.status_reason, "actor": Actor.CLIENT.value}),),
         now,
     )
+    datasets.hold(connection, job)
     outbox.tell(connection, None, job, Actor.CLIENT, now)
     return job
 

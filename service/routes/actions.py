@@ -127,7 +127,7 @@ def clone(
     if asked.extend_epochs is not None:
         beside = cloning.beside(job, asked.overrides)
         return created(jobs.extend(state.store, tenant, job.id, asked.extend_epochs, key, beside), response, state)
-    submission = jobs.clone(state.store, tenant, job.id, lambda parent: cloning.spec(parent, asked), asked.model_dump(), key)
+    submission = jobs.clone(state.store, tenant, job.id, lambda parent: cloning.spec(state.store, parent, asked), asked.model_dump(), key)
     return created(submission, response, state)
 
 

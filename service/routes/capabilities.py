@@ -29,11 +29,12 @@ router = APIRouter(prefix="/v1", tags=["service"])
     },
 )
 def capabilities(
-    store: deps.Store, if_none_match: Annotated[str | None, Header(description="ETag of what the client has.")] = None
+    state: deps.State, if_none_match: Annotated[str | None, Header(description="ETag of what the client has.")] = None
 ) -> Response:
-    """Every family's kinds with the JSON Schema of each, the data sets, and the devices of the workers that are there."""
-    devices = sorted({worker.device for worker in workers.listed(store) if worker.is_fresh})
-    body = _offered().model_copy(update={"devices": devices}).model_dump_json().encode()
+    """Every family's kinds with the JSON Schema of each, the data sets, what may be uploaded, and the devices of the workers that are there."""
+    devices = sorted({worker.device for worker in workers.listed(state.store) if worker.is_fresh})
+    uploads = shapes.Uploads(max_bytes=state.settings.dataset_bytes)
+    body = _offered().model_copy(update={"devices": devices, "uploads": uploads}).model_dump_json().encode()
     headers = {"ETag": f'"{hashlib.sha256(body).hexdigest()}"'}
     if ranges.is_known(if_none_match, headers["ETag"]):
         return Response(status_code=status.HTTP_304_NOT_MODIFIED, headers=headers)
@@ -44,8 +45,14 @@ def capabilities(
 def _offered() -> shapes.Capabilities:
     families = {name: [_kind(member) for member in examples.members(family)] for name, family in examples.FAMILIES.items()}
     refused = [shapes.RefusedPair(**asdict(pair)) for pair in refusals.pairs()]
+    uploads = shapes.Uploads(max_bytes=0)
     return shapes.Capabilities(
-        families=families, spec=JobSpec.model_json_schema(), datasets=list(_datasets()), devices=[], refusals=refused
+        families=families,
+        spec=JobSpec.model_json_schema(),
+        datasets=list(_datasets()),
+        uploads=uploads,
+        devices=[],
+        refusals=refused,
     )
 
 

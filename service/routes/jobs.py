@@ -42,7 +42,7 @@ def submit(document: Document, response: Response, state: deps.State, tenant: de
     stands by then, and `Idempotency-Replayed: true`; the same key with another spec answers 422. The key serves as long as the job
     does; once that was deleted it answers 410, so that a late repetition brings nothing back.
     """
-    submission = jobs.submit(state.store, tenant, specs.read(document), read(idempotency_key))
+    submission = jobs.submit(state.store, tenant, specs.read(document, state.store, tenant), read(idempotency_key))
     return created(submission, response, state)
 
 
@@ -56,7 +56,7 @@ def submit(document: Document, response: Response, state: deps.State, tenant: de
 def validate(document: Document, state: deps.State, tenant: deps.Tenant) -> shapes.Validation:
     """The same checks by the same code as a submission: everything that is wrong with the spec, or what it would train, what of it is
     seldom meant, and roughly how much memory and time it takes."""
-    spec = specs.read(document)
+    spec = specs.read(document, state.store, tenant)
     jobs.assert_possible(state.store, tenant, spec)
     return views.validation(spec, state.forecast.look(state.store).pace.of(backlog.kind_of(spec)))
 

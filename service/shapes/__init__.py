@@ -2,9 +2,10 @@
 
 from service.shapes.base import Number, Numbers, Page, Time, View
 from service.shapes.batch import Outcome, OutcomeList, OutcomeProblem
-from service.shapes.capabilities import Capabilities, Duration, Kind, KnownDataset, Layer, Memory, RefusedPair, Validation, Warned
+from service.shapes.capabilities import Capabilities, Duration, Kind, KnownDataset, Layer, Memory, RefusedPair, Uploads, Validation, Warned
 from service.shapes.checkpoint import Checkpoint, CheckpointFile, CheckpointList
 from service.shapes.comparison import ComparedJob, ComparedResult, ComparedSeries, Comparison, Difference
+from service.shapes.datasets import Dataset, DatasetClass, DatasetLinks, DatasetList
 from service.shapes.fine_tuning import (
     FineTuningCheckpoint,
     FineTuningCheckpointList,
@@ -48,6 +49,10 @@ __all__ = [
     "ComparedResult",
     "ComparedSeries",
     "Comparison",
+    "Dataset",
+    "DatasetClass",
+    "DatasetLinks",
+    "DatasetList",
     "Delivery",
     "DeliveryList",
     "Difference",
@@ -107,6 +112,7 @@ __all__ = [
     "Time",
     "TrainingData",
     "Transition",
+    "Uploads",
     "Validation",
     "Version",
     "View",

@@ -120,6 +120,17 @@ class RefusedPair(View):
     """Why they mean nothing together, and what to take instead."""
 
 
+class Uploads(View):
+    """What `POST /v1/datasets` takes, for jobs on data of your own (`"dataset": {"kind": "uploaded", …}`)."""
+
+    href: str = "/v1/datasets"
+    """Where data sets are sent, and where yours are listed."""
+    formats: list[str] = ["npz", "idx", "images"]
+    """A numpy archive of `x` and `y`, a zip of IDX files, a zip of class folders of PNG or JPEG images."""
+    max_bytes: int
+    """Of a file, as it is sent and unpacked."""
+
+
 class Capabilities(View):
     """Everything that a spec may ask for here."""
 
@@ -130,6 +141,8 @@ class Capabilities(View):
     """JSON Schema of a whole job spec."""
     datasets: list[KnownDataset]
     """What `dataset` can name, with the shape of each unless the spec says another."""
+    uploads: Uploads
+    """What may be sent to train on."""
     devices: list[str]
     """Of the workers heard of lately."""
     refusals: list[RefusedPair] = []

@@ -196,5 +196,6 @@ def _settings(folder: Path) -> Settings:
         database_url=f"sqlite:///{folder}/ridgeline.db",
         redis_url="redis://127.0.0.1:1/0",
         artifacts_folder=folder / "artifacts",
+        scratch_folder=folder / "scratch",
         reconcile_seconds=3600,
     )

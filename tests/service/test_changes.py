@@ -1,6 +1,5 @@
 """What can be changed of a job, how it is deleted, and what becomes of its bytes."""
 
-import re
 import threading
 from typing import Any
 

@@ -6,6 +6,7 @@ import jsonschema
 import pytest
 
 from contract.spec import JobSpec
+from contract.store.datasets import Dataset
 from service import errors, examples, specs
 from service.app import create_app
 from service.illustration import operations
@@ -13,6 +14,10 @@ from service.illustration import operations
 Json = dict[str, Any]
 DOCUMENT: Json = create_app().openapi()
 SHOWN: Json = DOCUMENT["components"]["examples"]
+UPLOADED = Dataset(
+    examples.DATASET_ID, "default", "digits.npz", "npz", "0" * 64, "ready", facts=examples.REPLIES["Dataset"], prefix="", files=(),
+    size_bytes=1, created_at=0.0,
+)  # fmt: skip
 SPECS = {name: spec for name, _, spec in examples.specs()}
 REPLIES = [
     pytest.param(content, id=f"{operation['operationId']} {status} {media}")
@@ -27,7 +32,7 @@ REPLIES = [
 def test_an_example_of_a_spec_is_a_job_that_would_be_taken(name: str) -> None:
     assert SHOWN[name]["value"] == SPECS[name]
     assert SHOWN[name]["summary"]
-    specs.read(SPECS[name])
+    specs.check_with(SPECS[name], lambda _: specs.resolved(UPLOADED))
     holds(SPECS[name], {"$ref": "#/components/schemas/JobSpec"})
 
 

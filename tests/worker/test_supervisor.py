@@ -1,5 +1,6 @@
 """What a worker promises about the job it holds, shown with a scripted trainer in a real process."""
 
+import hashlib
 import os
 import random
 import signal
@@ -16,11 +17,12 @@ from sqlalchemy import text
 from contract import lifecycle
 from contract.artifacts import LocalFolder
 from contract.errors import StoreUnavailableError
+from contract.events import File
 from contract.job import Job, JobState
 from contract.lifecycle import CRASHES_WITHOUT_PROGRESS, Actor
 from contract.settings import Settings
 from contract.spec import JobSpec
-from contract.store import Store, checkpoints, jobs, leases, rows, workers
+from contract.store import Store, checkpoints, datasets, jobs, leases, rows, workers
 from worker import orders, storage
 from worker.attempt import Attempt
 from worker.process import Trainer
@@ -104,6 +106,28 @@ def test_the_bytes_of_a_checkpoint_are_stored_and_the_scratch_folder_is_left_emp
     assert body == b'{"word": 2, "epoch": 1}'
     assert kept.prefix.startswith(f"{job.id}/1/")
     assert list(settings.scratch_folder.iterdir()) == []
+
+
+def test_an_uploaded_set_is_brought_to_the_worker_and_one_that_is_gone_fails_the_job_with_the_remedy(
+    supervisor: Supervisor, sqlite_store: Store, settings: Settings, tmp_path: Path
+) -> None:
+    (tmp_path / "x").write_bytes(b"x")
+    file = File(name="x_train.npy", size_bytes=1, sha256=hashlib.sha256(b"x").hexdigest())
+    begun = datasets.begin(sqlite_store, TENANT, datasets.Draft("mine", "npz", "f" * 64, {}, [file]), 10**6)
+    LocalFolder(settings.artifacts_folder).put(f"{begun.prefix}/x_train.npy", tmp_path / "x", file.sha256)
+    datasets.finish(sqlite_store, begun)
+    first, second = (submit(sqlite_store, "epoch", dataset={"kind": "uploaded", "id": begun.id}) for _ in range(2))
+    supervisor.answer(first.id)
+    assert (settings.scratch_folder / "datasets" / ("f" * 64) / "x_train.npy").read_bytes() == b"x"
+    assert [jobs.get(sqlite_store, TENANT, job.id).state for job in (first, second)] == [JobState.SUCCEEDED] * 2
+
+    third = submit(sqlite_store, "epoch", dataset={"kind": "uploaded", "id": begun.id})
+    with sqlite_store.write() as connection:
+        connection.execute(text("UPDATE datasets SET state = 'deleted'"))
+    supervisor.answer(third.id)
+    failed = jobs.get(sqlite_store, TENANT, third.id)
+    assert failed.error is not None
+    assert (failed.error["code"], failed.error["hint"][:13]) == ("data_invalid", "upload it aga")
 
 
 def test_a_cancel_is_heard_and_leaves_a_checkpoint(supervisor: Supervisor, sqlite_store: Store) -> None:

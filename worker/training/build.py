@@ -21,9 +21,11 @@ def run(
     resume_from: Path | None = None,
     begun_with_epochs: int | None = None,
     start_from: Path | None = None,
+    data_folder: Path | None = None,
 ) -> Run:
     """The run that `spec` describes, at its beginning or where the checkpoint in `resume_from` left it; `begun_with_epochs` as in
-    `checkpoint.restore`. At its beginning the weights are those of the file `start_from`, or drawn by the seed. On a resume torch computes with as many threads as it did then, from here on.
+    `checkpoint.restore`. At its beginning the weights are those of the file `start_from`, or drawn by the seed. `data_folder` holds
+    the data set where it is an uploaded one. On a resume torch computes with as many threads as it did then, from here on.
 
     Raises TrainingError where the data, the device or the checkpoint is not what the spec needs.
     """
@@ -36,7 +38,7 @@ def run(
         device = precision.device(spec.device)
         # Precision `auto` was decided when the job began; another machine may choose otherwise and must not.
         chosen = saved.state.machine.precision if saved and spec.precision == "auto" else precision.choose(spec.precision, device)
-        raw, warnings = datasets.load(spec.dataset)
+        raw, warnings = datasets.load(spec.dataset, data_folder)
         is_convolutional = networks.is_convolutional(spec.model)
         data = datasets.prepare(
             raw, spec.dataset, seed=spec.seed, images_nhwc=is_convolutional, dtype=precision.dtype(chosen), device=device

@@ -2,17 +2,18 @@
 
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import assert_never
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal, assert_never
 
 import torch
 from torch import Tensor
 
 from contract import events
 from contract.spec import datasets
-from worker.training import builtin, fake, flaws, keys
+from worker.training import builtin, fake, flaws, keys, uploaded
 from worker.training.faults import DataInvalidError
-from worker.training.rows import Raw, Rows
+from worker.training.rows import Raw, Rows, moment_dimensions
 
 _KEPT = 2
 _kept: OrderedDict[tuple[object, ...], Raw] = OrderedDict()
@@ -24,16 +25,16 @@ class Data:
 
     lineage: events.Data
     mean: Tensor
-    """Of each channel over the training rows, in [0, 255]: subtracted from every pixel."""
+    """Of each channel (or feature) over the training rows, in the units of the data set: subtracted from every value."""
     std: Tensor
-    """Of each channel over the training rows, in [0, 255]: divides every pixel."""
+    """Of the same: divides every value."""
     train: Rows
     validation: Rows | None
     test: Rows
 
 
-def load(dataset: datasets.Dataset) -> tuple[Raw, list[str]]:
-    """The set as raw values on the CPU, and what the user should know about where it was found.
+def load(dataset: datasets.Dataset, folder: Path | None = None) -> tuple[Raw, list[str]]:
+    """The set as raw values on the CPU, and what the user should know about where it was found. `folder` holds an uploaded one.
 
     The last two sets stay in memory for the jobs that follow. Raises DataInvalidError.
     """
@@ -45,21 +46,25 @@ def load(dataset: datasets.Dataset) -> tuple[Raw, list[str]]:
         case datasets.Fake():
             key = (dataset.model_dump_json(exclude=set(datasets.PREPARATION)),)
             return _keep(key, lambda: fake.draw(dataset)), []
+        case datasets.Uploaded():
+            key = (dataset.kind, dataset.resolved and dataset.resolved.sha256)
+            return _keep(key, lambda: uploaded.read(dataset, folder)), []
         case _:
             assert_never(dataset)
 
 
 def prepare(raw: Raw, dataset: datasets.Dataset, *, seed: int, images_nhwc: bool, dtype: torch.dtype, device: torch.device) -> Data:
     """What the job's spec makes of the set, on the device: rows without a label left out, the flaws asked for put in, validation
-    rows split off by `seed`, and each channel standardised by the training rows.
+    rows (and test rows, where an uploaded set brings none) split off by `seed`, and each channel standardised by the training rows.
 
     Raises DataInvalidError where no row is left to train or to test on.
     """
+    raw = _tested(raw, dataset, seed)
     targets = flaws.labels(raw.train_targets, dataset, seed)
     labelled, test = _labelled(targets, "training"), _labelled(raw.test_targets, "test")
     train, validation = _split(labelled, dataset.validation_fraction, seed)
     train_images = flaws.pixels(raw.train_images, train, dataset, seed)
-    mean, std = _moments(_pick(train_images, train))
+    mean, std = _scale(_pick(train_images, train), dataset)
 
     def rows(images: Tensor, targets: Tensor, chosen: Tensor) -> Rows:
         return Rows.of(_pick(images, chosen), targets[chosen], mean, std, images_nhwc=images_nhwc, dtype=dtype, device=device)
@@ -96,6 +101,19 @@ def _keep(key: tuple[object, ...], make: Callable[[], Raw]) -> Raw:
     return _kept[key]
 
 
+def _tested(raw: Raw, dataset: datasets.Dataset, seed: int) -> Raw:
+    """The set with test rows, drawn from the labelled ones of an uploaded set that brings none."""
+    if not isinstance(dataset, datasets.Uploaded) or len(raw.test_targets):
+        return raw
+    # Before any flaw is put in: a test is taken on what is true.
+    labelled = _labelled(raw.train_targets, "uploaded")
+    _, test = _split(labelled, dataset.test_fraction or datasets.TEST_FRACTION, seed, "test_split")
+    is_rest = torch.ones(len(raw.train_targets), dtype=torch.bool)
+    is_rest[test] = False
+    images, targets = raw.train_images, raw.train_targets
+    return replace(raw, train_images=images[is_rest], train_targets=targets[is_rest], test_images=images[test], test_targets=targets[test])
+
+
 def _labelled(targets: Tensor, what: str) -> Tensor:
     """The numbers of the rows that have a label. Real targets are never missing."""
     if targets.is_floating_point():
@@ -108,14 +126,12 @@ def _labelled(targets: Tensor, what: str) -> Tensor:
     return rows
 
 
-def _split(rows: Tensor, fraction: float, seed: int) -> tuple[Tensor, Tensor]:
-    """Rows to train and to validate on: of the latter one at least where a fraction is asked for, since a monitor may wait for its loss."""
+def _split(rows: Tensor, fraction: float, seed: int, purpose: Literal["split", "test_split"] = "split") -> tuple[Tensor, Tensor]:
+    """Rows to train and to validate (or to test) on: of the latter one at least where a fraction is asked for, since a monitor may wait for its loss."""
     total, held_out = len(rows), datasets.held_out(len(rows), fraction)
     if held_out >= total:
-        raise DataInvalidError(
-            f"holding out {held_out} of {total} rows leaves none to train on", "Take a smaller validation_fraction, or more rows."
-        )
-    order = torch.randperm(total, generator=keys.generator(seed, "split"))
+        raise DataInvalidError(f"holding out {held_out} of {total} rows leaves none to train on", "Take a smaller fraction, or more rows.")
+    order = torch.randperm(total, generator=keys.generator(seed, purpose))
     # Sorted, so that a split reads memory forwards and full-batch sums run in file order.
     return rows[order[held_out:].sort().values], rows[order[:held_out].sort().values]
 
@@ -123,6 +139,26 @@ def _split(rows: Tensor, fraction: float, seed: int) -> tuple[Tensor, Tensor]:
 def _pick(values: Tensor, rows: Tensor) -> Tensor:
     """The rows of `values` in the ascending order of `rows`, without a copy where that is all of them."""
     return values if len(rows) == len(values) else values[rows]
+
+
+def _scale(images_NCHW: Tensor, dataset: datasets.Dataset) -> tuple[Tensor, Tensor]:
+    """What is subtracted from each channel and what divides it."""
+    normalize = dataset.normalize if isinstance(dataset, datasets.Uploaded) else None
+    none = torch.zeros(images_NCHW.shape[1], dtype=torch.float64)
+    if images_NCHW.is_floating_point():
+        return _real_moments(images_NCHW) if normalize else (none, none + 1)
+    return (none, none + 255) if normalize is False else _moments(images_NCHW)
+
+
+def _real_moments(images_NCHW: Tensor) -> tuple[Tensor, Tensor]:
+    """The same as `_moments` of real values, in two passes: what they are about may be far from 0."""
+    dimensions = moment_dimensions(images_NCHW)
+    count = images_NCHW[0].numel() * len(images_NCHW) // (images_NCHW.shape[3] if 1 in dimensions else images_NCHW.shape[1])
+    sums = [chunk.sum(dimensions, keepdim=True, dtype=torch.float64) for chunk in torch.split(images_NCHW, 4096)]
+    mean = torch.stack(sums).sum(0) / count
+    squares = [(chunk.double() - mean).square_().sum(dimensions) for chunk in torch.split(images_NCHW, 4096)]
+    std = (torch.stack(squares).sum(0) / count).sqrt()
+    return mean.flatten(), torch.where(std > 0, std, 1.0)
 
 
 def _moments(images_NCHW: Tensor) -> tuple[Tensor, Tensor]:

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from contract.spec import datasets
 from worker.training import keys
+from worker.training.rows import moment_dimensions
 
 _CHUNK = 4096
 
@@ -38,9 +39,11 @@ def pixels(images_NCHW: Tensor, train: Tensor, dataset: datasets.Dataset, seed: 
     for part in torch.split(lost_N1HW, _CHUNK):
         part.copy_(torch.rand(part.shape, generator=generator) < dataset.missing_pixels)
     blank = images_NCHW.masked_fill(lost_N1HW, 0)
-    left = lost_N1HW[train].logical_not_().sum().clamp_min(1)  # all may be lost of a tiny set
-    mean = blank[train].sum((0, 2, 3)).double().div(left).round().to(torch.uint8)
-    return torch.where(lost_N1HW, mean.view(1, -1, 1, 1), blank)
+    is_real = images_NCHW.is_floating_point()
+    over = moment_dimensions(images_NCHW) if is_real else (0, 2, 3)
+    left = lost_N1HW[train].logical_not_().sum(over, keepdim=True).clamp_min(1)  # all may be lost of a tiny set
+    mean = blank[train].sum(over, keepdim=True, dtype=torch.float64 if is_real else torch.int64).double().div(left)
+    return torch.where(lost_N1HW, (mean if is_real else mean.round()).to(images_NCHW.dtype), blank)
 
 
 def _labelled(classes: Tensor, fraction: float, generator: torch.Generator) -> Tensor:

@@ -9,7 +9,7 @@ from typing import Literal
 import torch
 
 Purpose = Literal[
-    "split", "weights", "order", "dropout", "patterns", "train", "test",
+    "split", "test_split", "weights", "order", "dropout", "patterns", "train", "test",
     "label_noise", "missing_labels", "missing_pixels", "flip", "crop", "erase", "spectral",
 ]  # fmt: skip
 

@@ -9,16 +9,24 @@ from torch import Tensor
 from worker.training import augment
 
 
+def moment_dimensions(images_NCHW: Tensor) -> tuple[int, ...]:
+    """Over which dimensions real values share a mean: all but the channel's, or the feature's where a row is a list of them."""
+    _, channels, height, _ = images_NCHW.shape
+    return (0, 1, 2) if channels == height == 1 else (0, 2, 3)
+
+
 @dataclass(frozen=True)
 class Raw:
-    """A data set as found: images [n, channels, height, width] of uint8; targets of whole numbers, or real ones [n, outputs].
+    """A data set as found: images [n, channels, height, width] of uint8 or real values; targets of whole numbers, or real ones
+    [n, outputs].
 
     A class of -1 is a label that is missing.
     """
 
     source: str
     sha256: str
-    """Of train images, train targets, test images and test targets, in this order, as raw little-endian values."""
+    """Of train images, train targets, test images and test targets, in this order, as raw little-endian values; of an uploaded set
+    that of its files."""
     train_images: Tensor
     train_targets: Tensor
     test_images: Tensor
@@ -34,7 +42,7 @@ class Raw:
 
 @dataclass(frozen=True)
 class Rows:
-    """Rows on a device, as bytes; a batch is one index_select of whole rows, standardised there.
+    """Rows on a device, as they were found, mostly bytes; a batch is one index_select of whole rows, standardised there.
 
     Bytes are a quarter of the memory and of the traffic of floats, and what augmentation moves about; standardising a batch of
     64 costs 27 microseconds of a step of 20 milliseconds. A row lies flat because index_select on a two-dimensional tensor copies
@@ -42,13 +50,13 @@ class Rows:
     """
 
     flat: Tensor
-    """[n, channels·height·width] of uint8, each row in the order height, width, channels if `nhwc`, else channels, height, width."""
+    """[n, channels·height·width] of uint8 or real values, each row in the order height, width, channels if `nhwc`, else channels, height, width."""
     targets: Tensor
     """[n] of classes (int64) or [n, outputs] of real values."""
     mean: Tensor
-    """[1, channels, 1, 1], subtracted from every pixel; its type is that of the images a network takes."""
+    """[1, channels, 1, 1], or [1, 1, 1, features], subtracted from every value; its type is that of the images a network takes."""
     std: Tensor
-    """[1, channels, 1, 1], divides every pixel."""
+    """Of the same shape, divides every value."""
     image: tuple[int, int, int]
     """Channels, height, width."""
     nhwc: bool
@@ -68,7 +76,8 @@ class Rows:
         channels, height, width = images_NCHW.shape[1:]
         images = images_NCHW.to(device)
         flat = (images.permute(0, 2, 3, 1) if images_nhwc else images).flatten(1).contiguous()
-        mean, std = (moment.to(device, dtype).view(1, -1, 1, 1) for moment in (mean, std))
+        along = (1, -1, 1, 1) if len(mean) == channels else (1, 1, 1, -1)
+        mean, std = (moment.to(device, dtype).view(along) for moment in (mean, std))
         wanted = dtype if targets.is_floating_point() else torch.int64
         return cls(flat, targets.to(device, wanted), mean, std, (channels, height, width), images_nhwc)
 
@@ -97,6 +106,7 @@ class Rows:
 
     def _images(self, flat: Tensor) -> Tensor:
         channels, height, width = self.image
-        values = flat.to(self.mean.dtype)
+        # A copy also where the type is right already: what follows works in place.
+        values = flat.to(self.mean.dtype, copy=True)
         images = values.view(-1, height, width, channels).permute(0, 3, 1, 2) if self.nhwc else values.view(-1, channels, height, width)
         return images.sub_(self.mean).div_(self.std)

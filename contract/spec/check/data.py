@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from contract.spec import JobSpec, datasets
-from contract.spec.datasets import Dataset, Fake, Shape
+from contract.spec.datasets import Dataset, Fake, Shape, Uploaded
 from contract.spec.faults import Fault
 
 MAX_FAKE_VALUES = 200_000_000
@@ -14,6 +14,9 @@ def faults(spec: JobSpec) -> Iterator[Fault]:
     data = spec.dataset
     if isinstance(data, Fake):
         yield from _fake(data)
+        yield from _rows_left(data, data.train_rows)
+    if isinstance(data, Uploaded):
+        yield from _uploaded(data)
     yield from _label_flaws(data)
     yield from _augment(data)
     yield from _loss(spec, data.shape())
@@ -26,10 +29,24 @@ def _fake(data: Fake) -> Iterator[Fault]:
         yield Fault(
             ("dataset",), "too_large", f"{values:,} values of fake data; {MAX_FAKE_VALUES:,} at most: take fewer rows or smaller images"
         )
-    labelled = data.train_rows - datasets.share_of(data.train_rows, data.missing_labels)
+
+
+def _uploaded(data: Uploaded) -> Iterator[Fault]:
+    if data.test_fraction is not None and data.resolved and data.resolved.test_rows:
+        message = f"this data set brings {data.resolved.test_rows:,} test rows of its own; drop test_fraction"
+        yield Fault(("dataset", "test_fraction"), "has_test_rows", message)
+    if (rows := data.training_rows()) > 0:
+        yield from _rows_left(data, rows)
+    else:
+        message = "the test takes every row that has a label and leaves none to train on; take a smaller fraction, or upload more rows"
+        yield Fault(("dataset", "test_fraction"), "no_training_rows", message)
+
+
+def _rows_left(data: Dataset, rows: int) -> Iterator[Fault]:
+    labelled = rows - datasets.share_of(rows, data.missing_labels)
     held_out = datasets.held_out(labelled, data.validation_fraction)
     if labelled == 0:
-        message = f"taking {data.missing_labels:g} of {data.train_rows} labels away leaves none to train on; take a smaller share"
+        message = f"taking {data.missing_labels:g} of {rows} labels away leaves none to train on; take a smaller share"
         yield Fault(("dataset", "missing_labels"), "no_training_rows", message)
     elif held_out >= labelled:
         message = f"holding out {held_out} of {labelled} rows leaves none to train on; take a smaller fraction"

@@ -38,7 +38,8 @@ def faults(spec: JobSpec) -> Iterator[Fault]:
 def _training_rows(spec: JobSpec) -> int | None:
     """How many rows there will be to train on, as far as the spec says; as many as a batch has where only the file would tell."""
     data = spec.dataset
-    if not isinstance(data, datasets.Fake):
+    if isinstance(data, datasets.Builtin):
         return None if spec.batch_size == "full" else spec.batch_size
-    labelled = data.train_rows - datasets.share_of(data.train_rows, data.missing_labels)
+    rows = data.train_rows if isinstance(data, datasets.Fake) else data.training_rows()
+    labelled = rows - datasets.share_of(rows, data.missing_labels)
     return labelled - datasets.held_out(labelled, data.validation_fraction)

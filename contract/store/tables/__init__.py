@@ -17,6 +17,7 @@ from sqlalchemy import (
 
 from contract.job import HELD, JobState
 from contract.store.tables.base import Document, metadata
+from contract.store.tables.datasets import datasets as datasets
 from contract.store.tables.webhooks import deliveries, webhooks
 
 __all__ = [
