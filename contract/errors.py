@@ -60,6 +60,16 @@ class BadCursorError(RequestError):
     code = "bad_cursor"
 
 
+class QuotaExceededError(RequestError):
+    """The tenant has as much as it may. `retry_after` is in seconds; None where waiting alone does not help."""
+
+    code = "quota_exceeded"
+
+    def __init__(self, message: str, retry_after: int | None = None) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
 class OperatorError(RidgelineError):
     """Something the service depends on is down or set up wrongly; the operator can act, the caller can try again."""
 

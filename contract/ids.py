@@ -17,3 +17,11 @@ def request() -> str:
 
 def worker() -> str:
     return f"worker_{ULID()!s}".lower()
+
+
+def api_key() -> str:
+    return f"key_{ULID()!s}".lower()
+
+
+def audit_event() -> str:
+    return f"audit_{ULID()!s}".lower()

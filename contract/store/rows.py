@@ -9,6 +9,7 @@ from contract import numbers
 from contract.errors import NotFoundError, StoreUnavailableError
 from contract.job import FIELDS, Job, JobState, Json
 from contract.lifecycle import Actor
+from contract.store import quotas
 from contract.store.tables import job_events, jobs
 
 EventType = Literal["status", "epoch", "checkpoint", "warning", "log"]
@@ -74,11 +75,12 @@ def save(connection: Connection, before: Job, after: Job, actor: Actor, now: flo
     guard = (jobs.c.id == before.id, jobs.c.state == before.state.value, jobs.c.fence == before.fence, jobs.c.version == before.version)
     if connection.execute(update(jobs).where(*guard).values(changes)).rowcount != 1:
         raise StoreUnavailableError(f"job {before.id} changed while it was being changed; try again")
+    quotas.note_move(connection, before, after, now)
     return after
 
 
 def create(connection: Connection, job: Job, now: float) -> Job:
-    """Write a new job and its first event."""
+    """Write a new job and its first event. Raises QuotaExceededError where the tenant may not have another."""
     job = replace(job, event_seq=1)
     connection.execute(insert(jobs).values(to_row(job)))
     _insert(
@@ -88,6 +90,8 @@ def create(connection: Connection, job: Job, now: float) -> Job:
         (Note("status", "queued", {"from": None, "to": job.state.value, "reason": job.status_reason, "actor": Actor.CLIENT.value}),),
         now,
     )
+    # Once it is written, so that a submission repeated under its key meets the key first.
+    quotas.assert_room_for_job(connection, job.tenant, now)
     return job
 
 

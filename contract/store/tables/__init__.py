@@ -17,6 +17,22 @@ from sqlalchemy import (
 
 from contract.job import HELD, JobState
 from contract.store.tables.base import Document, metadata
+from contract.store.tables.keys import api_keys, audit_events, device_use, quotas
+
+__all__ = [
+    "STANDING_RETRY",
+    "api_keys",
+    "audit_events",
+    "checkpoints",
+    "device_use",
+    "job_events",
+    "jobs",
+    "metadata",
+    "metrics",
+    "quotas",
+    "results",
+    "workers",
+]
 
 
 def _listed(states: frozenset[JobState] | type[JobState]) -> str:
