@@ -63,7 +63,7 @@ class Resume(StrEnum):
 
 @app.command()
 def up(
-    host: Annotated[str, typer.Option(help="Address to listen on; beyond loopback it needs RIDGELINE_ALLOW_OPEN=true.")] = "127.0.0.1",
+    host: Annotated[str, typer.Option(help="Address to listen on; beyond loopback it needs API keys: RIDGELINE_ADMIN_KEY.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65_535, help="Port to listen on; 0 takes a free one.")] = 8000,
     data_dir: DataDir = Path("ridgeline-data"),
     workers: Annotated[int, typer.Option(min=1, max=64, help="How many jobs train at once.")] = 1,

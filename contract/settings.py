@@ -1,10 +1,11 @@
 """What an operator decides, read from the environment once, prefix RIDGELINE_."""
 
+import ipaddress
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 Seconds = Annotated[float, Field(gt=0, le=86_400)]
@@ -27,11 +28,9 @@ class Settings(BaseSettings):
     """Data sets as IDX files, `<data_folder>/<name>/train-images-idx3-ubyte.gz` and so on; looked at before any other source."""
 
     host: str = "127.0.0.1"
-    """Address the API listens on. Anything but loopback needs `allow_open`, since there are no API keys yet."""
+    """Address the API listens on. On anything but loopback it asks for API keys."""
     port: Annotated[int, Field(ge=0, le=65_535)] = 8000
     """Port the API listens on; 0 takes a free one."""
-    allow_open: bool = False
-    """Let anyone who reaches the address use the API: for a network that is private already."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
     device: Literal["auto", "cpu", "cuda"] = "auto"
@@ -58,6 +57,35 @@ class Settings(BaseSettings):
     trainer_stop_seconds: Seconds = 20.0
     """How long a trainer may take to reach a step boundary and write its checkpoint before it is killed."""
 
+    auth: Literal["off", "keys"] | None = None
+    """Whether the API asks for keys. By default it does unless it listens on loopback and has no `admin_key`; `off` is for loopback only."""
+    admin_key: Annotated[SecretStr, Field(min_length=32, max_length=512)] | None = None
+    """The operator's own key, from which all others come: a secret of 32 characters or more, as `openssl rand -hex 32` makes."""
+    allowed_hosts: str = ""
+    """Without keys: names, separated by commas, that the API may go by besides loopback's, as behind a proxy of your own."""
+    rate_limit: Annotated[str, Field(pattern=r"^[1-9][0-9]{0,8}/(second|minute|hour)$")] | None = None
+    """Requests of one key (without keys: of one address) in a window, as `600/minute`. Each API process counts for itself."""
+    quota_running_jobs: Annotated[int, Field(ge=1)] | None = None
+    """Jobs of one tenant that run at once. This and the three below hold for tenants without a quota of their own."""
+    quota_queued_jobs: Annotated[int, Field(ge=1)] | None = None
+    """Jobs of one tenant that are queued at once."""
+    quota_stored_bytes: Annotated[int, Field(ge=1)] | None = None
+    """Bytes of checkpoints and data sets that one tenant keeps; a tenant that has more submits nothing new."""
+    quota_device_seconds: Annotated[float, Field(gt=0)] | None = None
+    """Seconds that workers hold jobs of one tenant, in all; a tenant that has used them submits nothing new."""
+
+    @property
+    def has_keys(self) -> bool:
+        """Whether the API asks for keys."""
+        if self.auth is None:
+            return self.admin_key is not None or not is_loopback(self.host)
+        return self.auth == "keys"
+
+    @property
+    def names(self) -> frozenset[str]:
+        """`allowed_hosts`, one by one."""
+        return frozenset(name.strip().lower() for name in self.allowed_hosts.split(",") if name.strip())
+
     @model_validator(mode="after")
     def _renews_in_time(self) -> Self:
         if self.lease_seconds < 3 * self.renew_seconds:
@@ -66,6 +94,14 @@ class Settings(BaseSettings):
                 "a lease must outlast three renewals, or one late answer loses the job"
             )
         return self
+
+
+def is_loopback(host: str) -> bool:
+    """Whether what listens there is reached from this machine alone."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 @cache

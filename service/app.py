@@ -4,7 +4,7 @@ import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from fastapi import FastAPI
+from fastapi import Depends, FastAPI
 from fastapi_offline import FastAPIOffline
 
 from contract import settings as environment
@@ -21,9 +21,9 @@ Every error is a Problem (RFC 9457) that tells everything that is wrong at once.
 def create_app(settings: Settings | None = None) -> FastAPI:
     """The application; without settings those of the environment, read when it starts. Nothing is opened before that."""
     # Routes and their models are built here rather than when this module is imported: it takes as long as importing FastAPI does.
-    from service import errors, openapi
+    from service import access, callers, errors, openapi
     from service.middleware import Around
-    from service.routes import capabilities, checkpoints, events, health, jobs, metrics, results
+    from service.routes import api_keys, audit_events, capabilities, checkpoints, events, health, jobs, metrics, quota, results
 
     app: FastAPI = FastAPIOffline(
         title="Ridgeline",
@@ -31,6 +31,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         description=_DESCRIPTION,
         openapi_tags=openapi.TAGS,
         lifespan=_lifespan,
+        dependencies=[Depends(callers.admit)],
         redirect_slashes=False,
         redoc_url=None,
         # Swagger UI would otherwise send the document to a validator of its maker's.
@@ -40,7 +41,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.state.stopping = threading.Event()
     app.add_middleware(Around)
     errors.install(app)
-    for route in (jobs, events, metrics, results, checkpoints, capabilities, health):
+    for route in (jobs, events, metrics, results, checkpoints, capabilities, health, api_keys, audit_events, quota):
+        access.assert_complete(route.router.routes)
         app.include_router(route.router)
     openapi.describe(app)
     return app

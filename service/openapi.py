@@ -95,6 +95,7 @@ TAGS: Final[list[Json]] = [
     {"name": "jobs", "description": "Submit a training job, follow its status; pause, resume, cancel, retry and extend it."},
     {"name": "progress", "description": "What a job says while it trains: events, live or later, and metrics."},
     {"name": "results", "description": "What a job leaves: its result, and checkpoints to download."},
+    {"name": "access", "description": "Who may use this service: API keys, what was done with them, and how much each tenant may have."},
     {"name": "service", "description": "What this service offers and how it is."},
 ]
 
@@ -146,8 +147,22 @@ def describe(app: FastAPI) -> None:
 
 
 def _finished(document: Json) -> Json:
+    from service import secured
+    from service.routes.api_keys import ApiKeyRequest
+    from service.routes.quota import QuotaRequest
+
     schemas = document["components"]["schemas"]
-    for model in (JobSpec, actions.Retry, actions.Extension, errors.Problem, shapes.Event, shapes.Live, shapes.Result):
+    for model in (
+        JobSpec,
+        actions.Retry,
+        actions.Extension,
+        ApiKeyRequest,
+        QuotaRequest,
+        errors.Problem,
+        shapes.Event,
+        shapes.Live,
+        shapes.Result,
+    ):
         described = model.model_json_schema(ref_template="#/components/schemas/{model}")
         for name, schema in {**described.pop("$defs", {}), model.__name__: described}.items():
             assert schemas.setdefault(name, schema) == schema or name in _SHARED, f"two schemas are called {name}"
@@ -156,6 +171,7 @@ def _finished(document: Json) -> Json:
         schemas[name]["properties"]["spec"] = {"$ref": "#/components/schemas/JobSpec", "description": field["description"]}
     for unused in ("HTTPValidationError", "ValidationError"):
         schemas.pop(unused, None)
+    secured.describe(document)
     for path in document["paths"].values():
         for operation in path.values():
             _finish(operation)
@@ -163,7 +179,7 @@ def _finished(document: Json) -> Json:
 
 
 # Described twice, by FastAPI for replies and by pydantic alone; they differ in what serialization makes required.
-_SHARED: Final = frozenset({"TrainingData", "Machine", "Result", "ResultLayer", "Progress", "JobState", "Problem", "ProblemFault"})
+_SHARED: Final = frozenset({"TrainingData", "Machine", "Result", "ResultLayer", "Progress", "JobState", "Problem", "ProblemFault", "Scope"})
 
 
 def _finish(operation: Json) -> None:

@@ -3,21 +3,28 @@
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import partial
 from typing import TYPE_CHECKING
 
+import structlog
+
 from contract import queue
 from contract.artifacts import Artifacts, LocalFolder
+from contract.errors import OperatorError
 from contract.settings import Settings
-from contract.store import Store
+from contract.store import Store, quotas
+from contract.store.quotas import Limits
 from service.bell import Bell
+from service.callers import Gate
 from service.reconciler import Reconciler
 
 if TYPE_CHECKING:
     from celery import Celery
 
 _STOP_SECONDS = 1.0
+
+log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +38,7 @@ class State:
     bell: Bell
     stopping: threading.Event
     """Set when the process is asked to end: streams and loops look at it."""
+    gate: Gate
 
 
 @contextmanager
@@ -49,12 +57,22 @@ def opened(settings: Settings, stopping: threading.Event) -> Iterator[State]:
         garbage_seconds=settings.garbage_seconds,
         stopping=stopping,
     )
+    _settle(store, settings)
     bell.start()
     reconciler.start()
     try:
-        yield State(settings, store, artifacts, celery, bell, stopping)
+        yield State(settings, store, artifacts, celery, bell, stopping, Gate(settings))
     finally:
         stopping.set()
         bell.stop()
         reconciler.join(_STOP_SECONDS)
         store.close()
+
+
+def _settle(store: Store, settings: Settings) -> None:
+    """Write down what everybody may have: workers hold to it too, and read it there."""
+    names = (field.name for field in fields(Limits))
+    try:
+        quotas.settle(store, Limits(**{name: getattr(settings, f"quota_{name}") for name in names}))
+    except OperatorError as error:
+        log.error("the quotas of the settings are not in force, they are set at the next start", error=str(error))

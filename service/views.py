@@ -1,10 +1,11 @@
 """How a reply is made from the rows of the store."""
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from datetime import UTC, datetime
 
 from contract.job import Job, JobState, Json
-from contract.store import checkpoints, jobs, metrics, rows, workers
+from contract.store import audit, checkpoints, jobs, keys, metrics, rows, workers
 from service import shapes
 
 
@@ -107,6 +108,24 @@ def worker(row: workers.Worker) -> shapes.Worker:
         started_at=time(row.started_at),
         last_seen=time(row.last_seen),
     )
+
+
+def api_key(key: keys.Key, now: float) -> shapes.ApiKey:
+    return shapes.ApiKey(
+        id=key.id,
+        tenant=key.tenant,
+        name=key.name,
+        scopes=list(key.scopes),
+        is_active=key.is_active(now),
+        created_at=time(key.created_at),
+        expires_at=_time(key.expires_at),
+        revoked_at=_time(key.revoked_at),
+        last_used_at=_time(key.last_used_at),
+    )
+
+
+def audit_event(event: audit.Recorded) -> shapes.AuditEvent:
+    return shapes.AuditEvent(id=event.id, at=time(event.at), **asdict(event.deed))
 
 
 def _time(seconds: float | None) -> str | None:

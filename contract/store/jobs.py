@@ -82,6 +82,13 @@ def get(store: Store, tenant: str, job_id: str) -> Job:
     return rows.from_row(row)
 
 
+def owned(store: Store, tenant: str, job_ids: Sequence[str]) -> set[str]:
+    """Those of the jobs that are the tenant's."""
+    with store.read() as connection:
+        found = connection.execute(select(jobs.c.id).where(jobs.c.tenant == tenant, jobs.c.id.in_(job_ids)))
+        return {row.id for row in found}
+
+
 def page(store: Store, tenant: str, limit: int, before_id: str | None = None, states: Sequence[JobState] = ()) -> list[Job]:
     """Up to `limit` jobs, newest first, those older than `before_id`, in one of `states` if any are given."""
     query = select(jobs).where(jobs.c.tenant == tenant).order_by(jobs.c.id.desc()).limit(limit)

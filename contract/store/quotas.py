@@ -6,14 +6,13 @@ from typing import Final
 
 from sqlalchemy import Connection, delete, func, insert, select, text, update
 
-from contract.errors import QuotaExceededError
+from contract.errors import QuotaExceededError, QuotaSpentError
 from contract.job import HELD, Job, JobState
 from contract.store.engine import Store
 from contract.store.tables import checkpoints, device_use, jobs, quotas
 
 EVERYBODY: Final = "*"
 """In place of a tenant: those without limits of their own."""
-RETRY_AFTER_SECONDS: Final = 30
 _HELD: Final = [state.value for state in HELD]
 _ONE_CLAIM_AT_A_TIME: Final = text("SELECT pg_advisory_xact_lock(7421002)")
 
@@ -76,25 +75,24 @@ def settle(store: Store, everybody: Limits) -> None:
 
 
 def assert_room_for_job(connection: Connection, tenant: str, now: float) -> None:
-    """Raises QuotaExceededError where the tenant may not have the job just written."""
+    """Raises QuotaExceededError, or QuotaSpentError, where the tenant may not have the job just written."""
     allowed = _limits(connection, tenant)
     if allowed == Limits():
         return  # mostly: then nothing has to be counted
     have = _used(connection, tenant, now)
     if allowed.queued_jobs is not None and have.queued_jobs > allowed.queued_jobs:
         raise QuotaExceededError(
-            f"{have.queued_jobs - 1} of your jobs are queued and {allowed.queued_jobs} may be; wait for one to start, or cancel one",
-            RETRY_AFTER_SECONDS,
+            f"{have.queued_jobs - 1} of your jobs are queued and {allowed.queued_jobs} may be; wait for one to start, or cancel one"
         )
     if allowed.device_seconds is not None and have.device_seconds >= allowed.device_seconds:
-        raise QuotaExceededError(
+        raise QuotaSpentError(
             f"your jobs have used {have.device_seconds:.0f} of {allowed.device_seconds:g} device seconds; ask the operator for more"
         )
     _assert_room_for_bytes(allowed, have, 1)
 
 
 def assert_room_for_bytes(connection: Connection, tenant: str, more: int, now: float) -> None:
-    """Raises QuotaExceededError where the tenant may not store so many bytes more."""
+    """Raises QuotaSpentError where the tenant may not store so many bytes more."""
     allowed = _limits(connection, tenant)
     if allowed.stored_bytes is not None:
         _assert_room_for_bytes(allowed, _used(connection, tenant, now), more)
@@ -151,6 +149,6 @@ def _stored_bytes(connection: Connection, tenant: str) -> int:
 
 def _assert_room_for_bytes(allowed: Limits, have: Used, more: int) -> None:
     if allowed.stored_bytes is not None and have.stored_bytes + more > allowed.stored_bytes:
-        raise QuotaExceededError(
+        raise QuotaSpentError(
             f"you have {have.stored_bytes:,} bytes stored and may have {allowed.stored_bytes:,}; delete checkpoints, data sets or jobs"
         )

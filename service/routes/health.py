@@ -4,6 +4,7 @@ import hashlib
 import platform
 import tempfile
 from collections.abc import Callable
+from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
 from typing import Final
@@ -15,7 +16,7 @@ from fastapi.responses import RedirectResponse
 from contract import queue
 from contract.artifacts import Artifacts
 from contract.errors import OperatorError
-from contract.store import Store, workers
+from contract.store import Store, jobs, workers
 from service import deps, garbage, shapes, views
 from service.openapi import problems
 
@@ -58,9 +59,12 @@ def readiness(state: deps.State, response: Response) -> shapes.Readiness:
 
 
 @router.get("/v1/workers", operation_id="list_workers", summary="Who trains", responses=problems(503))
-def listed(store: deps.Store) -> shapes.WorkerList:
-    """Every worker that did not leave in good order, the longest-serving first."""
-    return shapes.WorkerList(data=[views.worker(worker) for worker in workers.listed(store)])
+def listed(store: deps.Store, tenant: deps.Tenant) -> shapes.WorkerList:
+    """Every worker that did not leave in good order, the longest-serving first. Of a worker that trains another tenant's job, the
+    job is not named."""
+    found = workers.listed(store)
+    own = jobs.owned(store, tenant, [worker.job_id for worker in found if worker.job_id])
+    return shapes.WorkerList(data=[views.worker(worker if worker.job_id in own else replace(worker, job_id=None)) for worker in found])
 
 
 @router.get("/v1/version", operation_id="get_version", summary="What runs here")

@@ -4,11 +4,17 @@ from service.shapes.base import Number, Numbers, Page, Time, View
 from service.shapes.capabilities import Capabilities, Kind, KnownDataset, Layer, Validation
 from service.shapes.checkpoint import Checkpoint, CheckpointFile, CheckpointList
 from service.shapes.job import Best, Failure, Job, JobLinks, JobList, Machine, Parent, Progress, QueuePlace, TrainingData, Transition
+from service.shapes.key import ApiKey, ApiKeyList, AuditEvent, AuditEventList, NewApiKey
 from service.shapes.progress import Event, EventList, Live, MetricList, MetricPoint
+from service.shapes.quota import Quota, QuotaLimits, QuotaUse
 from service.shapes.result import Lineage, Result, ResultClass, ResultLayer
 from service.shapes.service import Check, Health, Readiness, Version, Worker, WorkerList
 
 __all__ = [
+    "ApiKey",
+    "ApiKeyList",
+    "AuditEvent",
+    "AuditEventList",
     "Best",
     "Capabilities",
     "Check",
@@ -30,12 +36,16 @@ __all__ = [
     "Machine",
     "MetricList",
     "MetricPoint",
+    "NewApiKey",
     "Number",
     "Numbers",
     "Page",
     "Parent",
     "Progress",
     "QueuePlace",
+    "Quota",
+    "QuotaLimits",
+    "QuotaUse",
     "Readiness",
     "Result",
     "ResultClass",
