@@ -18,7 +18,7 @@ NEEDED: Final[dict[str, Scope | None]] = {
     "get_version": PUBLIC,
     "/": PUBLIC,
     "/docs": PUBLIC,
-    "/docs/oauth2-redirect": PUBLIC,
+    "/ui/{name:path}": PUBLIC,
     # Jobs and what they say and leave.
     "submit_job": _WRITE,
     "validate_job": _WRITE,

@@ -23,9 +23,23 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     # Routes and their models are built here rather than when this module is imported: it takes as long as importing FastAPI does.
     from service import access, callers, errors, openapi
     from service.middleware import Around
-    from service.routes import api_keys, audit_events, capabilities, checkpoints, events, health, jobs, metrics, quota, results
+    from service.routes import (
+        api_keys,
+        audit_events,
+        capabilities,
+        checkpoints,
+        events,
+        health,
+        jobs,
+        metrics,
+        pages,
+        quota,
+        results,
+    )
 
+    # Of FastAPIOffline the files of Swagger UI; our own page starts it, since theirs needs a script inline.
     app: FastAPI = FastAPIOffline(
+        docs_url=None,
         title="Ridgeline",
         version="v1",
         description=_DESCRIPTION,
@@ -34,14 +48,24 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         dependencies=[Depends(callers.admit)],
         redirect_slashes=False,
         redoc_url=None,
-        # Swagger UI would otherwise send the document to a validator of its maker's.
-        swagger_ui_parameters={"validatorUrl": None},
     )
     app.state.settings = settings
     app.state.stopping = threading.Event()
     app.add_middleware(Around)
     errors.install(app)
-    for route in (jobs, events, metrics, results, checkpoints, capabilities, health, api_keys, audit_events, quota):
+    for route in (
+        jobs,
+        events,
+        metrics,
+        results,
+        checkpoints,
+        capabilities,
+        health,
+        api_keys,
+        audit_events,
+        quota,
+        pages,
+    ):
         access.assert_complete(route.router.routes)
         app.include_router(route.router)
     openapi.describe(app)

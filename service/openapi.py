@@ -5,37 +5,9 @@ from typing import Any, Final
 from fastapi import FastAPI
 
 from contract.spec import JobSpec
-from service import actions, errors, shapes
+from service import actions, errors, illustration, shapes
 
 Json = dict[str, Any]
-
-MINIMAL_SPEC: Final[Json] = {"optimizer": {"kind": "adam"}, "penalties": [{"kind": "l2", "lambda": 5e-4}], "epochs": 10}
-FULL_SPEC: Final[Json] = {
-    "name": "fashion-l1",
-    "metadata": {"team": "vision"},
-    "dataset": {"kind": "builtin", "name": "fashion_mnist", "validation_fraction": 0.1},
-    "model": {"kind": "tutorial_cnn"},
-    "loss": {"kind": "cross_entropy", "label_smoothing": 0.0},
-    "optimizer": {"kind": "adam", "lr": 1e-3, "betas": [0.9, 0.999], "eps": 1e-8, "amsgrad": False},
-    "schedule": {"kind": "cosine", "warmup_epochs": 1, "min_factor": 0.01},
-    "penalties": [
-        {"kind": "l1", "lambda": 1e-5, "apply": "proximal", "on": "weights", "warmup_epochs": 1},
-        {"kind": "l2", "lambda": 5e-4, "on": ["fc1", "fc2"]},
-    ],
-    "epochs": 10,
-    "batch_size": 64,
-    "seed": 0,
-    "precision": "auto",
-    "deterministic": False,
-    "early_stopping": {"monitor": "val.loss", "mode": "min", "patience": 5, "min_delta": 0.0},
-    "tolerance": {"gradient_mapping": 1e-3},
-    "averaging": {"kind": "ema", "decay": 0.999},
-    "polish": {"epochs": 2, "lr": 1e-4},
-    "checkpoints": {"every_epochs": 1, "keep_last": 2, "keep_best": 1, "monitor": "val.loss", "mode": "min"},
-    "limits": {"max_runtime_seconds": 3600, "max_queue_seconds": 86400},
-    "device": "auto",
-    "priority": 0,
-}
 
 SPEC_BODY: Final[Json] = {
     "requestBody": {
@@ -43,10 +15,7 @@ SPEC_BODY: Final[Json] = {
         "content": {
             "application/json": {
                 "schema": {"$ref": "#/components/schemas/JobSpec"},
-                "examples": {
-                    "minimal": {"summary": "What a newcomer needs", "value": MINIMAL_SPEC},
-                    "full": {"summary": "Every field", "value": FULL_SPEC},
-                },
+                "examples": illustration.of_specs(),
             }
         },
     }
@@ -82,7 +51,21 @@ EVENT_STREAM: Final[Json] = {
             "schema": {
                 "type": "string",
                 "description": "Server-sent events. `event` is the event's type and `data` an Event with `id`; for `event: metrics` "
-                "`data` is a Live, without `id`.",
+                "`data` is a Live and for `event: resync` a Resync, both without `id`.",
+            },
+            # What one item of the stream is: `itemSchema` from OpenAPI 3.2 on, which few tools read yet.
+            "x-itemSchema": {
+                "type": "object",
+                "required": ["data"],
+                "properties": {
+                    "id": {"type": "string", "pattern": "^[0-9]+$", "description": "The event's `seq`; none on `metrics`."},
+                    "event": {"type": "string", "description": "`metrics`, or the event's `type`."},
+                    "data": {
+                        "type": "string",
+                        "contentMediaType": "application/json",
+                        "contentSchema": {"anyOf": [{"$ref": "#/components/schemas/Event"}, {"$ref": "#/components/schemas/Live"}]},
+                    },
+                },
             },
             "example": 'event: status\ndata: {"object":"training.event","seq":1,"type":"status","message":"queued",…}\nid: 1\n\n',
         }
@@ -102,6 +85,7 @@ TAGS: Final[list[Json]] = [
 _TOLD: Final = {
     400: "The request cannot be read.",
     404: "There is no such thing here.",
+    406: "The page has none of the forms that Accept names.",
     409: "The job is in a state that does not allow this.",
     410: "It existed and is not kept any longer.",
     413: "The body is too large.",
@@ -161,6 +145,7 @@ def _finished(document: Json) -> Json:
         errors.Problem,
         shapes.Event,
         shapes.Live,
+        shapes.Resync,
         shapes.Result,
     ):
         described = model.model_json_schema(ref_template="#/components/schemas/{model}")
@@ -175,6 +160,7 @@ def _finished(document: Json) -> Json:
     for path in document["paths"].values():
         for operation in path.values():
             _finish(operation)
+    illustration.illustrate(document)
     return document
 
 

@@ -18,6 +18,7 @@ from contract.store.quotas import Limits
 from service.bell import Bell
 from service.callers import Gate
 from service.reconciler import Reconciler
+from service.tails import Tails
 
 if TYPE_CHECKING:
     from celery import Celery
@@ -36,6 +37,7 @@ class State:
     artifacts: Artifacts
     celery: "Celery"
     bell: Bell
+    tails: Tails
     stopping: threading.Event
     """Set when the process is asked to end: streams and loops look at it."""
     gate: Gate
@@ -61,7 +63,7 @@ def opened(settings: Settings, stopping: threading.Event) -> Iterator[State]:
     bell.start()
     reconciler.start()
     try:
-        yield State(settings, store, artifacts, celery, bell, stopping, Gate(settings))
+        yield State(settings, store, artifacts, celery, bell, Tails(store), stopping, Gate(settings))
     finally:
         stopping.set()
         bell.stop()

@@ -32,14 +32,13 @@ def sqlite_url(tmp_path: Path) -> str:
 @pytest.fixture
 def postgresql_url(postgresql: str) -> Iterator[str]:
     """An empty database on the server, dropped after the test."""
-    name = f"test_{uuid4().hex}"
-    admin = create_engine(postgresql, isolation_level="AUTOCOMMIT")
-    with admin.connect() as connection:
-        connection.execute(text(f"CREATE DATABASE {name}"))
-    yield postgresql.replace("/postgres?", f"/{name}?")
-    with admin.connect() as connection:
-        connection.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
-    admin.dispose()
+    yield from _database(postgresql)
+
+
+@pytest.fixture(scope="module")
+def postgresql_standing_url(postgresql: str) -> Iterator[str]:
+    """An empty database on the server that the tests of a module share."""
+    yield from _database(postgresql)
 
 
 @pytest.fixture(params=DATABASES)
@@ -58,3 +57,14 @@ def sqlite_store(sqlite_url: str) -> Iterator[Store]:
     schema.migrate(made)
     yield made
     made.close()
+
+
+def _database(postgresql: str) -> Iterator[str]:
+    name = f"test_{uuid4().hex}"
+    admin = create_engine(postgresql, isolation_level="AUTOCOMMIT")
+    with admin.connect() as connection:
+        connection.execute(text(f"CREATE DATABASE {name}"))
+    yield postgresql.replace("/postgres?", f"/{name}?")
+    with admin.connect() as connection:
+        connection.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
+    admin.dispose()

@@ -4,27 +4,17 @@ import hashlib
 from collections.abc import Iterator
 from dataclasses import asdict
 from functools import cache
-from typing import Annotated, Any, Final, get_args
+from typing import Annotated, get_args
 
 from fastapi import APIRouter, Header, Response, status
 
-from contract.spec import JobSpec, datasets, losses, models, optimizers, penalties, schedules
+from contract.spec import JobSpec, datasets
 from contract.spec.base import Spec
 from contract.store import workers
-from service import deps, ranges, shapes
+from service import deps, examples, ranges, shapes
 from service.openapi import header, problems
 
 router = APIRouter(prefix="/v1", tags=["service"])
-
-FAMILIES: Final = {
-    "dataset": datasets.Dataset,
-    "model": models.Model,
-    "loss": losses.Loss,
-    "optimizer": optimizers.Optimizer,
-    "schedule": schedules.Schedule,
-    "penalties": penalties.Penalty,
-}
-"""By the field of the spec; each a union told apart by `kind`."""
 
 
 @router.get(
@@ -52,14 +42,8 @@ def capabilities(
 
 @cache
 def _offered() -> shapes.Capabilities:
-    families = {name: [_kind(member) for member in members(family)] for name, family in FAMILIES.items()}
+    families = {name: [_kind(member) for member in examples.members(family)] for name, family in examples.FAMILIES.items()}
     return shapes.Capabilities(families=families, spec=JobSpec.model_json_schema(), datasets=list(_datasets()), devices=[])
-
-
-def members(family: Any) -> tuple[type[Spec], ...]:
-    """The classes of a union that is told apart by `kind`."""
-    union, *_ = get_args(family)
-    return get_args(union)
 
 
 def _kind(member: type[Spec]) -> shapes.Kind:

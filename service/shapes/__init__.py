@@ -5,7 +5,7 @@ from service.shapes.capabilities import Capabilities, Kind, KnownDataset, Layer,
 from service.shapes.checkpoint import Checkpoint, CheckpointFile, CheckpointList
 from service.shapes.job import Best, Failure, Job, JobLinks, JobList, Machine, Parent, Progress, QueuePlace, TrainingData, Transition
 from service.shapes.key import ApiKey, ApiKeyList, AuditEvent, AuditEventList, NewApiKey
-from service.shapes.progress import Event, EventList, Live, MetricList, MetricPoint
+from service.shapes.progress import Event, EventList, Live, MetricList, MetricPoint, Resync
 from service.shapes.quota import Quota, QuotaLimits, QuotaUse
 from service.shapes.result import Lineage, Result, ResultClass, ResultLayer
 from service.shapes.service import Check, Health, Readiness, Version, Worker, WorkerList
@@ -50,6 +50,7 @@ __all__ = [
     "Result",
     "ResultClass",
     "ResultLayer",
+    "Resync",
     "Time",
     "TrainingData",
     "Transition",

@@ -185,7 +185,7 @@ async def test_no_secret_is_logged_told_or_stored(
         for secret in (key["secret"], guess, OPERATOR)
         for method, path, options in [
             ("GET", "/v1/jobs", {}), ("POST", "/v1/jobs", {"json": {"epochs": "x"}}), ("GET", "/nope", {}), ("GET", "/readyz", {}),
-            ("POST", "/v1/api-keys", {"json": {"name": secret, "scopes": [secret], secret: secret}}), ("PROPFIND", "/v1/jobs", {}),
+            ("POST", "/v1/api-keys", {"json": {"name": secret, "scopes": [secret]}}), ("PROPFIND", "/v1/jobs", {}),
             ("GET", "/v1/audit-events", {}), ("GET", "/v1/jobs?cursor=" + secret, {}),
         ]
     ]  # fmt: skip

@@ -11,7 +11,7 @@ import pytest
 from contract.spec import JobSpec
 from service import errors, shapes
 from service.app import create_app
-from service.openapi import FULL_SPEC, MINIMAL_SPEC
+from service.examples import FULL_SPEC
 
 Json = dict[str, Any]
 DOCUMENT: Json = create_app().openapi()
@@ -48,7 +48,8 @@ def test_every_error_is_a_problem_and_every_reply_bears_the_request_id(name: str
     for status, reply in OPERATIONS[name]["responses"].items():
         assert "X-Request-Id" in reply["headers"]
         if status >= "4" and (name, status) != ("get_readiness", "503"):
-            assert reply["content"] == {errors.MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
+            assert [*reply["content"]] == [errors.MEDIA_TYPE]
+            assert reply["content"][errors.MEDIA_TYPE]["schema"] == {"$ref": "#/components/schemas/Problem"}
 
 
 @pytest.mark.parametrize("name", OPERATIONS)
@@ -63,16 +64,6 @@ def test_every_reference_leads_somewhere_and_no_name_of_the_framework_is_left() 
         for part in reference.removeprefix("#/").split("/"):
             node = node[part]
     assert "HTTPValidationError" not in str(DOCUMENT)
-
-
-@pytest.mark.parametrize("path", ["/v1/jobs", "/v1/jobs/validate"])
-def test_a_submission_declares_the_job_spec_with_examples_that_are_valid(path: str) -> None:
-    content = DOCUMENT["paths"][path]["post"]["requestBody"]["content"]["application/json"]
-    assert content["schema"] == {"$ref": "#/components/schemas/JobSpec"}
-    assert [example["value"] for example in content["examples"].values()] == [MINIMAL_SPEC, FULL_SPEC]
-    for example in content["examples"].values():
-        JobSpec.model_validate(example["value"])
-        jsonschema.validate(example["value"], {**content["schema"], "components": DOCUMENT["components"]})
 
 
 def test_every_field_of_every_object_is_described_unless_it_can_have_one_value_only() -> None:
@@ -111,9 +102,8 @@ async def test_what_is_answered_is_what_is_described(client: httpx.AsyncClient, 
 @pytest.mark.anyio
 async def test_the_docs_page_loads_nothing_from_elsewhere(standing: httpx.AsyncClient) -> None:
     page = await standing.get("/docs")
-    assert (await standing.get("/")).headers["location"] == "docs"
     assert not re.search(r"""(src|href)=["'](https?:)?//""", page.text)
-    assert '"validatorUrl": null' in page.text
+    assert "validatorUrl: null" in (await standing.get("/ui/docs.js")).text
     for asset in re.findall(r"""(?:src|href)=["']([^"']+)["']""", page.text):
         assert (await standing.get(asset)).status_code == 200
 

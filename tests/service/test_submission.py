@@ -8,7 +8,7 @@ import pytest
 from contract.settings import Settings
 from contract.store import Store
 from service.app import create_app
-from service.openapi import FULL_SPEC, MINIMAL_SPEC
+from service.examples import FULL_SPEC, MINIMAL_SPEC
 
 pytestmark = pytest.mark.anyio
 

@@ -1,0 +1,59 @@
+"""Which examples and links the description of the API shows: a spec of each kind, every reply, and where a job leads."""
+
+from collections.abc import Iterator
+from typing import Any, Final
+
+from service import errors, examples, sketch
+
+Json = dict[str, Any]
+
+METHODS: Final = frozenset({"get", "put", "post", "delete", "options", "head", "patch", "trace"})
+_SCHEMAS: Final = "#/components/schemas/"
+_EXAMPLES: Final = "#/components/examples/"
+
+
+def of_specs() -> Json:
+    """The named examples of a body that is a job spec; by reference, since two routes share them."""
+    return {name: {"$ref": f"{_EXAMPLES}{name}"} for name, _, _ in examples.specs()}
+
+
+def illustrate(document: Json) -> None:
+    """Add examples and links to a description that is whole otherwise. An example that a route gives itself stays."""
+    components, paths = document["components"], document["paths"]
+    shown = components["examples"] = {name: {"summary": summary, "value": value} for name, summary, value in examples.specs()}
+    for family in examples.FAMILIES.values():
+        for member in examples.members(family):
+            components["schemas"][member.__name__]["examples"] = [examples.kind(member)]
+    for _, operation in operations(document):
+        for status, reply in operation["responses"].items():
+            _exemplify(status, reply, components["schemas"], shown)
+    for path in ("/v1/jobs", "/v1/jobs/{job_id}/extend"):
+        paths[path]["post"]["responses"]["201"]["links"] = dict(_links(document))
+
+
+def operations(document: Json) -> Iterator[tuple[str, Json]]:
+    """Path and description of every operation."""
+    for path, item in document["paths"].items():
+        for method in sorted(METHODS & set(item)):
+            yield path, item[method]
+
+
+def _exemplify(status: str, reply: Json, schemas: Json, shown: Json) -> None:
+    for media, content in reply.get("content", {}).items():
+        shape = str(content.get("schema", {}).get("$ref", "")).removeprefix(_SCHEMAS)
+        if not shape or "example" in content or "examples" in content:
+            continue
+        is_problem = media == errors.MEDIA_TYPE
+        name = f"problem_{status}" if is_problem else shape
+        if name not in shown:
+            written = examples.problem(int(status)) if is_problem else examples.REPLIES.get(shape, {})
+            shown[name] = {"value": sketch.filled(schemas[shape], schemas, written)}
+        content["examples"] = {name: {"$ref": f"{_EXAMPLES}{name}"}}
+
+
+def _links(document: Json) -> Iterator[tuple[str, Json]]:
+    """Every page below a job, for the reply that names a new one."""
+    for path, operation in operations(document):
+        if path.startswith("/v1/jobs/{job_id}") and path.count("{") == 1:
+            name = operation["operationId"]
+            yield name, {"operationId": name, "parameters": {"job_id": "$response.body#/id"}}
