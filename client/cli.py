@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from client import terminal
+from client import keys, terminal
 from client.terminal import DEFAULT_URL, AsJson, JobId, Url
 
 app = typer.Typer(
@@ -20,6 +20,7 @@ app = typer.Typer(
     epilog="Exit codes: 0 done, or the job succeeded; 1 the job failed, or the stack could not run; 2 wrong usage, or the server "
     "refused; 3 the job was cancelled; 4 no server answers, or it is not ready; 130 interrupted by Ctrl-C.",
 )
+app.add_typer(keys.app, name="keys")
 DataDir = Annotated[Path, typer.Option(help="Where jobs, checkpoints and logs are kept.")]
 Follow = Annotated[bool, typer.Option("--follow", help="Watch the job until it is over; the exit code is its outcome.")]
 
