@@ -142,5 +142,15 @@ class Job:
     def is_held(self) -> bool:
         return self.state in HELD
 
+    @property
+    def standing(self) -> str:
+        """Its state as a sentence says it of a job: `is queued`, `has succeeded`, `was cancelled`."""
+        match self.state:
+            case JobState.SUCCEEDED | JobState.FAILED:
+                return f"has {self.state.value}"
+            case JobState.CANCELLED:
+                return "was cancelled"
+        return f"is {self.state.value}"
+
 
 FIELDS: Final = tuple(field.name for field in dataclasses.fields(Job))

@@ -160,7 +160,7 @@ def cancel(job: Job, now: float) -> Job:
     if job.state in {JobState.CANCELLING, JobState.CANCELLED}:
         return job
     if job.is_terminal:
-        raise StateConflictError(f"job {job.id} has {job.state.value} already and cannot be cancelled")
+        raise StateConflictError(f"job {job.id} {job.standing} and cannot be cancelled")
     asked = replace(job, cancel_requested_at=now, cancel_deadline=now + CANCEL_SECONDS)
     if job.is_held:
         return _move(asked, JobState.CANCELLING, now, "cancel requested")
@@ -177,7 +177,7 @@ def pause(job: Job, now: float) -> Job:
     if job.state is JobState.QUEUED:
         return _rest(job, now, "paused while it waited")
     if job.state is not JobState.RUNNING:
-        raise StateConflictError(f"job {job.id} is {job.state.value} and cannot be paused")
+        raise StateConflictError(f"job {job.id} {job.standing} and cannot be paused")
     return _move(job, JobState.PAUSING, now, "pause requested")
 
 
@@ -190,7 +190,7 @@ def resume(job: Job, now: float) -> Job:
         return job
     if job.state is not JobState.PAUSED:
         wait = "; resume it once it is paused" if job.state is JobState.PAUSING else ""
-        raise StateConflictError(f"job {job.id} is {job.state.value} and cannot be resumed{wait}")
+        raise StateConflictError(f"job {job.id} {job.standing} and cannot be resumed{wait}")
     rested = now - (job.paused_at if job.paused_at is not None else now)
     again = replace(
         job,

@@ -86,6 +86,11 @@ class Settings(BaseSettings):
         """`allowed_hosts`, one by one."""
         return frozenset(name.strip().lower() for name in self.allowed_hosts.split(",") if name.strip())
 
+    artifacts_url: str | None = None
+    """`s3://BUCKET/PREFIX` keeps artifacts in a bucket in place of `artifacts_folder`; keys and region come from the AWS_ variables."""
+    s3_endpoint: str | None = None
+    """Another S3 than Amazon's, as `http://127.0.0.1:9000`."""
+
     @model_validator(mode="after")
     def _renews_in_time(self) -> Self:
         if self.lease_seconds < 3 * self.renew_seconds:

@@ -23,7 +23,7 @@ def illustrate(document: Json) -> None:
     shown = components["examples"] = {name: {"summary": summary, "value": value} for name, summary, value in examples.specs()}
     for family in examples.FAMILIES.values():
         for member in examples.members(family):
-            components["schemas"][member.__name__]["examples"] = [examples.kind(member)]
+            _tell_kind(components["schemas"][member.__name__], examples.kind(member))
     for _, operation in operations(document):
         for status, reply in operation["responses"].items():
             _exemplify(status, reply, components["schemas"], shown)
@@ -36,6 +36,12 @@ def operations(document: Json) -> Iterator[tuple[str, Json]]:
     for path, item in document["paths"].items():
         for method in sorted(METHODS & set(item)):
             yield path, item[method]
+
+
+def _tell_kind(schema: Json, shown: Json) -> None:
+    """pydantic calls a field with a default optional; but without its `kind` an object of a family cannot be told from the others."""
+    schema["examples"] = [shown]
+    schema["required"] = ["kind", *(name for name in schema.get("required", ()) if name != "kind")]
 
 
 def _exemplify(status: str, reply: Json, schemas: Json, shown: Json) -> None:

@@ -78,6 +78,7 @@ TAGS: Final[list[Json]] = [
     {"name": "jobs", "description": "Submit a training job, follow its status; pause, resume, cancel, retry and extend it."},
     {"name": "progress", "description": "What a job says while it trains: events, live or later, and metrics."},
     {"name": "results", "description": "What a job leaves: its result, and checkpoints to download."},
+    {"name": "fine-tuning", "description": "The same jobs in the shapes of OpenAI's fine-tuning API, for programs written for that one."},
     {"name": "access", "description": "Who may use this service: API keys, what was done with them, and how much each tenant may have."},
     {"name": "service", "description": "What this service offers and how it is."},
 ]

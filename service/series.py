@@ -3,6 +3,7 @@
 import csv
 import io
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain
 from typing import Final
 
 from service import shapes
@@ -16,10 +17,11 @@ _ROWS: Final = 500
 def csv_rows(points: Sequence[shapes.MetricPoint]) -> Iterator[str]:
     """A header and a row for each point; a metric that a point does not have leaves its cell empty."""
     names = sorted({name for point in points for name in point.values})
+    header: list[object] = ["step", "scope", "epoch", "at", *names]
     cells: Iterator[list[object]] = (
         [point.step, point.scope, point.epoch, point.at, *(point.values.get(name, "") for name in names)] for point in points
     )
-    return _gathered(_row(each) for each in (["step", "scope", "epoch", "at", *names], *cells))
+    return _gathered(map(_row, chain([header], cells)))
 
 
 def lines(points: Iterable[shapes.MetricPoint]) -> Iterator[str]:

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from contract import queue
-from contract.artifacts import Artifacts, LocalFolder
+from contract import objects, queue
+from contract.artifacts import Artifacts
 from contract.errors import OperatorError
 from contract.settings import Settings
 from contract.store import Store, quotas
@@ -47,7 +47,7 @@ class State:
 def opened(settings: Settings, stopping: threading.Event) -> Iterator[State]:
     """Everything open and both threads running. Reaches for no server: what is down is told by /readyz, not by a crash."""
     store = Store(settings.database_url)
-    artifacts = LocalFolder(settings.artifacts_folder)
+    artifacts = objects.opened(settings)
     celery = queue.app(settings.redis_url)
     bell = Bell(partial(queue.ring, celery))
     reconciler = Reconciler(

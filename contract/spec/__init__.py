@@ -43,7 +43,8 @@ class JobSpec(Spec):
 
     name: Text | None = None
     """A name of your own; need not be unique."""
-    metadata: Annotated[dict[MetadataKey, Text], Field(max_length=16)] = {}
+    # pydantic describes the pattern of a key in a way that leaves other keys free.
+    metadata: Annotated[dict[MetadataKey, Text], Field(max_length=16, json_schema_extra={"additionalProperties": False})] = {}
     """Labels of your own, to find the job by."""
     dataset: Dataset = datasets.Builtin()
     """What it is trained on, with the flaws and the augmentation put into it."""

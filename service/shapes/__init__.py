@@ -3,6 +3,18 @@
 from service.shapes.base import Number, Numbers, Page, Time, View
 from service.shapes.capabilities import Capabilities, Kind, KnownDataset, Layer, Validation
 from service.shapes.checkpoint import Checkpoint, CheckpointFile, CheckpointList
+from service.shapes.fine_tuning import (
+    FineTuningCheckpoint,
+    FineTuningCheckpointList,
+    FineTuningError,
+    FineTuningEvent,
+    FineTuningEventList,
+    FineTuningJob,
+    FineTuningJobList,
+    FineTuningMethod,
+    FineTuningMetrics,
+    Hyperparameters,
+)
 from service.shapes.job import Best, Failure, Job, JobLinks, JobList, Machine, Parent, Progress, QueuePlace, TrainingData, Transition
 from service.shapes.key import ApiKey, ApiKeyList, AuditEvent, AuditEventList, NewApiKey
 from service.shapes.progress import Event, EventList, Live, MetricList, MetricPoint, Resync
@@ -24,7 +36,17 @@ __all__ = [
     "Event",
     "EventList",
     "Failure",
+    "FineTuningCheckpoint",
+    "FineTuningCheckpointList",
+    "FineTuningError",
+    "FineTuningEvent",
+    "FineTuningEventList",
+    "FineTuningJob",
+    "FineTuningJobList",
+    "FineTuningMethod",
+    "FineTuningMetrics",
     "Health",
+    "Hyperparameters",
     "Job",
     "JobLinks",
     "JobList",

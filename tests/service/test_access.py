@@ -1,11 +1,13 @@
 """Generated from the description of the API: each route x each scope, and each route x each id of another tenant."""
 
+import io
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
+import numpy as np
 import pytest
 from fastapi import APIRouter
 
@@ -126,11 +128,47 @@ async def _key(service: Guarded, _: Json) -> str:
     return keys.create(service.store, "b", "to be looked for", [Scope.JOBS_READ])[0].id
 
 
+async def _picture(_service: Guarded, _made: Json) -> str:
+    return "loss"
+
+
+async def _format(_service: Guarded, _made: Json) -> str:
+    return "svg"
+
+
+async def _dataset(service: Guarded, _: Json) -> str:
+    file = io.BytesIO()
+    np.savez(file, x=np.random.default_rng(0).normal(size=(30, 4)), y=np.arange(30) % 3)
+    headers = {"Content-Type": "application/octet-stream"}
+    return str((await service.as_("b", "POST", "/v1/datasets", content=file.getvalue(), headers=headers)).json()["id"])
+
+
+async def _webhook(service: Guarded, _: Json) -> str:
+    reply = await service.as_("b", "POST", "/v1/webhooks", json={"url": "https://93.184.216.34/hook"})
+    return str(reply.json()["id"])
+
+
+async def _delivery(service: Guarded, made: Json) -> str:
+    return str((await service.as_("b", "POST", f"/v1/webhooks/{made['webhook_id']}/test")).json()["id"])
+
+
 async def _tenant(_service: Guarded, _made: Json) -> str:
     return "b"
 
 
-MAKERS: Final[dict[str, Maker]] = {"job_id": _job, "name": _checkpoint, "file": _file, "key_id": _key, "tenant": _tenant}
+MAKERS: Final[dict[str, Maker]] = {
+    "job_id": _job,
+    "name": _checkpoint,
+    "checkpoint_id": _checkpoint,
+    "file": _file,
+    "plot": _picture,
+    "format": _format,
+    "key_id": _key,
+    "tenant": _tenant,
+    "dataset_id": _dataset,
+    "webhook_id": _webhook,
+    "delivery_id": _delivery,
+}
 """By path parameter, how tenant b comes by one; in this order, as one may need another."""
 OPERATORS_OWN: Final = frozenset({"put_tenant_quota", "delete_tenant_quota"})
 """What an admin may do to no tenant, the own one not excepted."""
@@ -145,8 +183,10 @@ def parameters(path: str) -> list[str]:
 async def others(service: Guarded) -> Json:
     """An id of tenant b for each path parameter."""
     made: Json = {}
+    needed = {parameter for _, _, path in operations() for parameter in parameters(path)}
     for parameter, maker in MAKERS.items():
-        made[parameter] = await maker(service, made)
+        if parameter in needed:
+            made[parameter] = await maker(service, made)
     return made
 
 

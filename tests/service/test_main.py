@@ -113,6 +113,12 @@ def test_a_setting_that_cannot_be_is_named(environment: dict[str, str]) -> None:
     assert "RIDGELINE_PORT" in why
 
 
+def test_a_place_for_artifacts_that_cannot_be_is_named(environment: dict[str, str]) -> None:
+    code, why = refused(environment, RIDGELINE_ARTIFACTS_URL="gs://bucket")
+    assert code == 2
+    assert "RIDGELINE_ARTIFACTS_URL" in why
+
+
 def test_a_database_at_another_schema_is_refused_with_the_remedy(environment: dict[str, str], tmp_path: Path) -> None:
     code, why = refused(environment, RIDGELINE_DATABASE_URL=f"sqlite:///{tmp_path}/empty.db")
     assert code == 1
