@@ -72,6 +72,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     ):
         access.assert_complete(route.router.routes)
         app.include_router(route.router)
+    access.assert_complete(app.routes)
     openapi.describe(app)
     return app
 

@@ -9,7 +9,6 @@ from typing import Any, Final
 
 import numpy as np
 import pytest
-from fastapi import APIRouter
 
 from contract.artifacts import LocalFolder
 from contract.settings import Settings
@@ -38,11 +37,18 @@ def operations() -> list[tuple[str, str, str]]:
 # --- The table itself ---------------------------------------------------------------------------------------------------------------
 
 
-def test_a_route_without_a_row_is_refused_when_the_application_is_built() -> None:
-    router = APIRouter()
-    router.add_api_route("/new", lambda: None, operation_id="do_something_new")
-    with pytest.raises(RuntimeError, match="do_something_new has no row"):
-        access.assert_complete(router.routes)
+@pytest.mark.parametrize("name", [name for name, _, _ in operations()] + ["/", "/docs", "/openapi.json", "/static-offline-docs"])
+def test_a_route_without_a_row_is_refused_when_the_application_is_built(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.delitem(access.NEEDED, name)
+    with pytest.raises(RuntimeError, match=f"{re.escape(name)} has no row in service/access.py"):
+        create_app()
+
+
+async def test_a_route_that_came_later_without_a_row_lets_nobody_in(sqlite_store: Store, settings: Settings) -> None:
+    app = create_app(settings)
+    app.add_api_route("/new", lambda: "secret", operation_id="do_something_new")
+    async with running(app) as client:
+        assert (await client.get("/new")).status_code == 500
 
 
 def test_only_probes_and_pages_are_public() -> None:
