@@ -100,7 +100,7 @@ def _assert_usable(settings: Settings) -> None:
         if settings.has_keys and settings.admin_key is None and not keys.is_any_active(store):
             raise ConfigurationError(
                 f"the API on {settings.host} asks for API keys and there is none: set RIDGELINE_ADMIN_KEY to a secret of 32 characters "
-                "or more (openssl rand -hex 32), or make a key with python -m service.keys create --admin NAME"
+                "or more (openssl rand -hex 32), or make a key with python -m service.api_keys create --admin NAME"
             )
     finally:
         store.close()

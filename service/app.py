@@ -22,12 +22,16 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     """The application; without settings those of the environment, read when it starts. Nothing is opened before that."""
     # Routes and their models are built here rather than when this module is imported: it takes as long as importing FastAPI does.
     from service import access, callers, errors, openapi
+    from service.hooks import announced
     from service.middleware import Around
     from service.routes import (
+        actions,
         api_keys,
         audit_events,
+        batch,
         capabilities,
         checkpoints,
+        compare,
         events,
         fine_tuning,
         health,
@@ -35,8 +39,10 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         metrics,
         pages,
         plots,
+        queue,
         quota,
         results,
+        webhooks,
     )
 
     # Of FastAPIOffline the files of Swagger UI; our own page starts it, since theirs needs a script inline.
@@ -57,22 +63,28 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     errors.install(app)
     for route in (
         jobs,
+        actions,
+        compare,
         events,
         metrics,
         results,
         checkpoints,
         plots,
+        webhooks,
         fine_tuning,
         capabilities,
+        queue,
         health,
         api_keys,
         audit_events,
         quota,
         pages,
+        batch,
     ):
         access.assert_complete(route.router.routes)
         app.include_router(route.router)
     access.assert_complete(app.routes)
+    announced.announce(app)
     openapi.describe(app)
     return app
 

@@ -1,44 +1,44 @@
-"""`python -m service.keys create NAME` makes an API key in the database of RIDGELINE_DATABASE_URL: the first one, where there is no server yet."""
+"""How a request that makes a job can be repeated: its Idempotency-Key, and the reply that says which job it made."""
 
-import argparse
-import sys
-from collections.abc import Sequence
+import re
+from typing import Annotated, Final
 
-from contract import settings as environment
-from contract.errors import RidgelineError
-from contract.store import Store, keys, schema
-from contract.store.keys import Scope
-from service.callers import DEFAULT_TENANT
+from fastapi import Header, Response
 
+from contract.store.jobs import Submission
+from service import shapes, shown
+from service.errors import BadHeaderError
+from service.openapi import header
+from service.state import State
 
-def main(arguments: Sequence[str]) -> int:
-    """Make the key and print its secret, alone on a line. 1 where the database does not allow it, 2 for wrong usage."""
-    asked = _parser().parse_args(arguments)
-    scopes = [Scope.ADMIN] if asked.admin else [Scope(scope) for scope in asked.scope or (Scope.JOBS_READ, Scope.JOBS_WRITE)]
-    try:
-        store = Store(environment.current().database_url)
-        try:
-            schema.assert_current(store)
-            key, secret = keys.create(store, asked.tenant, asked.name, scopes)
-        finally:
-            store.close()
-    except RidgelineError as error:
-        sys.stderr.write(f"{error}\n")
-        return 1
-    sys.stderr.write(f"{key.id} of tenant {key.tenant} may {' '.join(key.scopes)}; its secret is shown this once:\n")
-    sys.stdout.write(f"{secret}\n")
-    return 0
+_KEY: Final = re.compile(r"[\x20-\x7e]{1,255}")
+CREATED: Final = {
+    "Location": header("Path of the job."),
+    "ETag": header("Of the job as it is shown."),
+    "Idempotency-Replayed": header("`true` on the reply to a repeated key."),
+}
+"""Headers of the reply to a request that makes a job."""
+
+Key = Annotated[str | None, Header(alias="Idempotency-Key", description="Any text of your own, 1 to 255 printable characters.")]
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m service.keys", description="API keys, made without a server.")
-    create = parser.add_subparsers(required=True).add_parser("create", help="make a key and print its secret")
-    create.add_argument("name", help="what it is for, as ci or ada-laptop")
-    create.add_argument("--admin", action="store_true", help="it may do everything, also make other keys")
-    create.add_argument("--scope", action="append", choices=[scope.value for scope in Scope], help="repeat it for several")
-    create.add_argument("--tenant", default=DEFAULT_TENANT, help="whose jobs it sees")
-    return parser
+def read(given: str | None) -> str | None:
+    """The key, if there is one. Raises BadHeaderError for what cannot be stored."""
+    if given is not None and not _KEY.fullmatch(given):
+        raise BadHeaderError("an Idempotency-Key has 1 to 255 printable ASCII characters; a UUID does well")
+    return given
 
 
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+def created(submission: Submission, response: Response, state: State) -> shapes.Job:
+    """Tell a worker of a job that is new, and show it with where it is."""
+    if submission.replayed:
+        response.headers["Idempotency-Replayed"] = "true"
+    return at(submission, response, state)
+
+
+def at(submission: Submission, response: Response, state: State) -> shapes.Job:
+    """As `created`, where a job that was there already is no replay of a key."""
+    if not submission.replayed:
+        state.bell.ring(submission.job.id)
+    response.headers["Location"] = f"/v1/jobs/{submission.job.id}"
+    return shown.one(state, submission.job, response)

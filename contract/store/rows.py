@@ -9,7 +9,7 @@ from contract import numbers
 from contract.errors import NotFoundError, StoreUnavailableError
 from contract.job import FIELDS, Job, JobState, Json
 from contract.lifecycle import Actor
-from contract.store import quotas
+from contract.store import outbox, quotas
 from contract.store.tables import job_events, jobs
 
 EventType = Literal["status", "epoch", "checkpoint", "warning", "log"]
@@ -51,10 +51,10 @@ def to_row(job: Job) -> dict[str, Any]:
 
 
 def lock(connection: Connection, job_id: str, tenant: str | None = None) -> Job:
-    """The job, locked until the transaction ends. Raises NotFoundError, also for another tenant's job."""
+    """The job, locked until the transaction ends. Raises NotFoundError, for a client also for another tenant's and a deleted job."""
     query = select(jobs).where(jobs.c.id == job_id).with_for_update()
     if tenant is not None:
-        query = query.where(jobs.c.tenant == tenant)
+        query = query.where(jobs.c.tenant == tenant, jobs.c.deleted_at.is_(None))
     row = connection.execute(query).mappings().one_or_none()
     if row is None:
         raise NotFoundError("job", job_id)
@@ -76,6 +76,8 @@ def save(connection: Connection, before: Job, after: Job, actor: Actor, now: flo
     if connection.execute(update(jobs).where(*guard).values(changes)).rowcount != 1:
         raise StoreUnavailableError(f"job {before.id} changed while it was being changed; try again")
     quotas.note_move(connection, before, after, now)
+    if moved:
+        outbox.tell(connection, before, after, actor, now)
     return after
 
 
@@ -92,6 +94,7 @@ def create(connection: Connection, job: Job, now: float) -> Job:
     )
     # Once it is written, so that a submission repeated under its key meets the key first.
     quotas.assert_room_for_job(connection, job.tenant, now)
+    outbox.tell(connection, None, job, Actor.CLIENT, now)
     return job
 
 

@@ -1,8 +1,10 @@
 """The shape of every reply: what a client sees, by noun."""
 
 from service.shapes.base import Number, Numbers, Page, Time, View
+from service.shapes.batch import Outcome, OutcomeList, OutcomeProblem
 from service.shapes.capabilities import Capabilities, Kind, KnownDataset, Layer, Validation
 from service.shapes.checkpoint import Checkpoint, CheckpointFile, CheckpointList
+from service.shapes.comparison import ComparedJob, ComparedResult, ComparedSeries, Comparison, Difference
 from service.shapes.fine_tuning import (
     FineTuningCheckpoint,
     FineTuningCheckpointList,
@@ -18,9 +20,23 @@ from service.shapes.fine_tuning import (
 from service.shapes.job import Best, Failure, Job, JobLinks, JobList, Machine, Parent, Progress, QueuePlace, TrainingData, Transition
 from service.shapes.key import ApiKey, ApiKeyList, AuditEvent, AuditEventList, NewApiKey
 from service.shapes.progress import Event, EventList, Live, MetricList, MetricPoint, Resync
+from service.shapes.queue import Queue, QueueDepth, QueueWorkers
 from service.shapes.quota import Quota, QuotaLimits, QuotaUse
 from service.shapes.result import Lineage, Result, ResultClass, ResultLayer
 from service.shapes.service import Check, Health, Readiness, Version, Worker, WorkerList
+from service.shapes.webhook import (
+    Delivery,
+    DeliveryList,
+    JobMessage,
+    Moved,
+    MovedLinks,
+    MovedProgress,
+    Tested,
+    TestMessage,
+    Webhook,
+    WebhookList,
+    WebhookWithSecret,
+)
 
 __all__ = [
     "ApiKey",
@@ -33,6 +49,13 @@ __all__ = [
     "Checkpoint",
     "CheckpointFile",
     "CheckpointList",
+    "ComparedJob",
+    "ComparedResult",
+    "ComparedSeries",
+    "Comparison",
+    "Delivery",
+    "DeliveryList",
+    "Difference",
     "Event",
     "EventList",
     "Failure",
@@ -50,6 +73,7 @@ __all__ = [
     "Job",
     "JobLinks",
     "JobList",
+    "JobMessage",
     "Kind",
     "KnownDataset",
     "Layer",
@@ -58,13 +82,22 @@ __all__ = [
     "Machine",
     "MetricList",
     "MetricPoint",
+    "Moved",
+    "MovedLinks",
+    "MovedProgress",
     "NewApiKey",
     "Number",
     "Numbers",
+    "Outcome",
+    "OutcomeList",
+    "OutcomeProblem",
     "Page",
     "Parent",
     "Progress",
+    "Queue",
+    "QueueDepth",
     "QueuePlace",
+    "QueueWorkers",
     "Quota",
     "QuotaLimits",
     "QuotaUse",
@@ -73,12 +106,17 @@ __all__ = [
     "ResultClass",
     "ResultLayer",
     "Resync",
+    "TestMessage",
+    "Tested",
     "Time",
     "TrainingData",
     "Transition",
     "Validation",
     "Version",
     "View",
+    "Webhook",
+    "WebhookList",
+    "WebhookWithSecret",
     "Worker",
     "WorkerList",
 ]

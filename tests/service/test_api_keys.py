@@ -11,7 +11,7 @@ from sqlalchemy import text
 from contract.settings import Settings
 from contract.store import Store, keys
 from contract.store.keys import Scope
-from service.keys import main as make_key
+from service.api_keys import main as make_key
 from tests.service.guarded import OPERATOR, Guarded, guarded
 
 pytestmark = pytest.mark.anyio

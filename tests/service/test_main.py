@@ -90,7 +90,7 @@ def test_an_address_that_others_reach_is_refused_while_nobody_has_a_key(environm
     code, why = refused(environment, RIDGELINE_HOST="0.0.0.0")
     assert code == 2
     assert "RIDGELINE_ADMIN_KEY" in why
-    assert "python -m service.keys create --admin" in why
+    assert "python -m service.api_keys create --admin" in why
 
 
 def test_an_address_that_others_reach_is_refused_without_keys_whatever_the_operator_says(environment: dict[str, str]) -> None:
