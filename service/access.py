@@ -52,7 +52,6 @@ NEEDED: Final[dict[str, Scope | None]] = {
     "delete_checkpoint_by_id": _WRITE,
     "get_plot": _READ,
     "list_fine_tuning_jobs": _READ,
-    "create_fine_tuning_job": _WRITE,
     "get_fine_tuning_job": _READ,
     "cancel_fine_tuning_job": _WRITE,
     "pause_fine_tuning_job": _WRITE,
