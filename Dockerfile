@@ -32,8 +32,8 @@ FROM base AS service
 RUN --mount=type=bind,from=wheel,source=/wheels,target=/wheels \
     pip install --no-cache-dir --constraint /wheels/constraints.txt /wheels/*.whl
 USER 10001
-# Inside a container the API must listen on all its addresses, and it refuses to until RIDGELINE_ALLOW_OPEN says that the
-# network is private: it has no API keys yet.
+# Inside a container the API must listen on all its addresses, and it refuses to until there is an API key: give it
+# RIDGELINE_ADMIN_KEY.
 ENV RIDGELINE_HOST=0.0.0.0 \
     RIDGELINE_PORT=8000
 EXPOSE 8000

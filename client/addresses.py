@@ -8,12 +8,12 @@ from client.errors import StackError
 
 
 def assert_allowed(host: str) -> None:
-    """Raises StackError for an address that others can reach, unless the operator says that they may: there are no API keys yet."""
-    if _is_loopback(host) or os.environ.get("RIDGELINE_ALLOW_OPEN", "").lower() in {"1", "true", "yes", "on"}:
+    """Raises StackError for an address that others can reach where nothing says that API keys are asked for."""
+    if _is_loopback(host) or os.environ.get("RIDGELINE_ADMIN_KEY") or os.environ.get("RIDGELINE_AUTH", "").lower() == "keys":
         return
     raise StackError(
-        f"{host} can be reached from other machines, and whoever reaches the API may use it; "
-        "set RIDGELINE_ALLOW_OPEN=true if that is meant, or keep --host 127.0.0.1"
+        f"{host} can be reached from other machines, and nobody has an API key; set RIDGELINE_ADMIN_KEY to a secret of 32 characters "
+        "or more, as `openssl rand -hex 32` makes (or RIDGELINE_AUTH=keys, if there are keys already), or keep --host 127.0.0.1"
     )
 
 

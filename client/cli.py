@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from client import cli_datasets, terminal, webhooks
+from client import cli_datasets, keys, terminal, webhooks
 from client.terminal import DEFAULT_URL, AsJson, JobId, Url
 
 app = typer.Typer(
@@ -21,6 +21,7 @@ app = typer.Typer(
     "refused; 3 the job was cancelled; 4 no server answers, or it is not ready; 130 interrupted by Ctrl-C.",
 )
 app.add_typer(webhooks.app, name="webhooks")
+app.add_typer(keys.app, name="keys")
 DataDir = Annotated[Path, typer.Option(help="Where jobs, checkpoints and logs are kept.")]
 Follow = Annotated[bool, typer.Option("--follow", help="Watch the job until it is over; the exit code is its outcome.")]
 
@@ -64,7 +65,7 @@ class Resume(StrEnum):
 
 @app.command()
 def up(
-    host: Annotated[str, typer.Option(help="Address to listen on; beyond loopback it needs RIDGELINE_ALLOW_OPEN=true.")] = "127.0.0.1",
+    host: Annotated[str, typer.Option(help="Address to listen on; beyond loopback it needs API keys: RIDGELINE_ADMIN_KEY.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65_535, help="Port to listen on; 0 takes a free one.")] = 8000,
     data_dir: DataDir = Path("ridgeline-data"),
     workers: Annotated[int, typer.Option(min=1, max=64, help="How many jobs train at once.")] = 1,

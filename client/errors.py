@@ -24,7 +24,8 @@ class ApiError(ClientError):
     """The server answered and said no. `errors` holds one `{pointer, code, message}` for each thing wrong with the request."""
 
     def __init__(self, status: int, code: str, detail: str, errors: Sequence[dict[str, Any]] = (), request_id: str | None = None) -> None:
-        super().__init__("\n".join([f"{status} {code}: {detail}", *(_line(error) for error in errors)]))
+        remedy = ["give the key to this client as RIDGELINE_API_KEY"] if status == 401 else []
+        super().__init__("\n".join([f"{status} {code}: {detail}", *(_line(error) for error in errors), *remedy]))
         self.status = status
         self.code = code
         self.detail = detail

@@ -4,6 +4,7 @@ Replies are plain dicts, as the server sent them: they are open (a newer server 
 unchanged, and the server's /docs page names every field. Classes here would be a second description that ages.
 """
 
+import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -27,11 +28,14 @@ class Client:
 
     def __init__(
         self, url: str = DEFAULT_URL, *, patience_seconds: float = 3.0, stream_patience_seconds: float = 60.0,
-        sleep: Callable[[float], None] = time.sleep,
+        sleep: Callable[[float], None] = time.sleep, api_key: str | None = None,
     ) -> None:  # fmt: skip
-        """`stream_patience_seconds` is how long `events` and `wait` hold on to a server that went away, for it to come back."""
+        """`stream_patience_seconds` is how long `events` and `wait` hold on to a server that went away, for it to come back.
+
+        `api_key` is what the server asks for, if it does; by default that of RIDGELINE_API_KEY.
+        """
         self.url = url.rstrip("/")
-        self._wire = Wire(url, patience_seconds=patience_seconds, sleep=sleep)
+        self._wire = Wire(url, patience_seconds=patience_seconds, sleep=sleep, api_key=api_key or os.environ.get("RIDGELINE_API_KEY"))
         self._stream_patience_seconds = stream_patience_seconds
 
     def submit(self, spec: Mapping[str, Any], key: str | None = None) -> Json:
@@ -198,6 +202,25 @@ class Client:
     def workers(self) -> Iterator[Json]:
         """Who trains: device, state, last heard of."""
         return self._pages("/v1/workers", {})
+
+    def create_key(self, name: str, scopes: Sequence[str], *, expires_at: str | None = None, tenant: str | None = None) -> Json:
+        """A new API key; its `secret` is shown this once. Where an answer is lost it is asked for again, and the lost one stays in
+        the list: revoke it.
+        """
+        asked = {"name": name, "scopes": [*scopes], "expires_at": expires_at, "tenant": tenant}
+        return self._wire.json("POST", "/v1/api-keys", json={field: value for field, value in asked.items() if value is not None})
+
+    def keys(self, **filters: Any) -> Iterator[Json]:
+        """Every API key that you look after, without the secrets; the revoked too."""
+        return self._pages("/v1/api-keys", filters)
+
+    def revoke_key(self, key_id: str) -> None:
+        """Have a key let nobody in any more. Harmless to repeat."""
+        self._wire.request("DELETE", f"/v1/api-keys/{key_id}")
+
+    def quota(self) -> Json:
+        """What you may have, and have."""
+        return self._wire.json("GET", "/v1/quota")
 
     def ready(self) -> Json:
         """What /readyz says, asked once. Raises ApiError 503 while a job would not be taken and trained."""

@@ -27,6 +27,14 @@ def datasets(found: Iterable[Json]) -> "Table":
     return table
 
 
+def keys(found: Iterable[Json]) -> "Table":
+    table = _table("id", "name", "tenant", "scopes", "active", "last used")
+    for key in found:
+        active = "yes" if key["is_active"] else "no"
+        table.add_row(key["id"], key["name"], key["tenant"], " ".join(key["scopes"]), active, key["last_used_at"] or "")
+    return table
+
+
 def job(shown: Json) -> "Table":
     progress, data = shown["progress"], shown.get("dataset") or {}
     table = _pairs()

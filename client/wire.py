@@ -19,14 +19,17 @@ _BUSY: Final = frozenset({429, 502, 503, 504})
 class Wire:
     """A connection pool to one server. Every request made through it is safe to repeat, so each is repeated when it fails."""
 
-    def __init__(self, url: str, *, patience_seconds: float, sleep: Callable[[float], None] = time.sleep) -> None:
+    def __init__(
+        self, url: str, *, patience_seconds: float, sleep: Callable[[float], None] = time.sleep, api_key: str | None = None
+    ) -> None:
         if not url.startswith(("http://", "https://")):
             raise AddressError(f"'{url}' is no address of a server; it begins with http:// or https://, as in http://127.0.0.1:8000")
         self.url = url.rstrip("/")
         self.patience_seconds = patience_seconds
         self.sleep = sleep
         # A proxy meant for the Internet cannot reach a server on this machine.
-        self.http = httpx.Client(base_url=self.url, timeout=_TIMEOUT, trust_env=not _is_loopback(self.url))
+        headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
+        self.http = httpx.Client(base_url=self.url, timeout=_TIMEOUT, trust_env=not _is_loopback(self.url), headers=headers)
 
     def json(self, method: str, path: str, **options: Any) -> Json:
         """The object in the answer. Raises ApiError, or ServerUnreachable once patience is at its end."""

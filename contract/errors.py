@@ -61,13 +61,13 @@ class BadCursorError(RequestError):
 
 
 class QuotaExceededError(RequestError):
-    """The tenant has as much as it may. `retry_after` is in seconds; None where waiting alone does not help."""
+    """The tenant has as much as it may at once; later there may be room."""
 
     code = "quota_exceeded"
 
-    def __init__(self, message: str, retry_after: int | None = None) -> None:
-        super().__init__(message)
-        self.retry_after = retry_after
+
+class QuotaSpentError(QuotaExceededError):
+    """The tenant has as much as it may, and waiting alone does not help."""
 
 
 class InUseError(StateConflictError):

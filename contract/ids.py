@@ -29,3 +29,11 @@ def worker() -> str:
 
 def dataset() -> str:
     return f"ds_{ULID()!s}".lower()
+
+
+def api_key() -> str:
+    return f"key_{ULID()!s}".lower()
+
+
+def audit_event() -> str:
+    return f"audit_{ULID()!s}".lower()

@@ -1,5 +1,6 @@
 """What an operator decides, read from the environment once, prefix RIDGELINE_."""
 
+import ipaddress
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Literal, Self
@@ -28,11 +29,9 @@ class Settings(BaseSettings):
     """Data sets as IDX files, `<data_folder>/<name>/train-images-idx3-ubyte.gz` and so on; looked at before any other source."""
 
     host: str = "127.0.0.1"
-    """Address the API listens on. Anything but loopback needs `allow_open`, since there are no API keys yet."""
+    """Address the API listens on. On anything but loopback it asks for API keys."""
     port: Annotated[int, Field(ge=0, le=65_535)] = 8000
     """Port the API listens on; 0 takes a free one."""
-    allow_open: bool = False
-    """Let anyone who reaches the address use the API: for a network that is private already."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
     device: Literal["auto", "cpu", "cuda"] = "auto"
@@ -69,6 +68,35 @@ class Settings(BaseSettings):
     """How long the check of an upload may take before it is refused."""
     dataset_cache_bytes: Bytes = 20 * 1024**3
     """How much of uploaded data sets a worker keeps in its scratch folder for the jobs that follow; those used last stay."""
+    auth: Literal["off", "keys"] | None = None
+    """Whether the API asks for keys. By default it does unless it listens on loopback and has no `admin_key`; `off` is for loopback only."""
+    admin_key: Annotated[SecretStr, Field(min_length=32, max_length=512)] | None = None
+    """The operator's own key, from which all others come: a secret of 32 characters or more, as `openssl rand -hex 32` makes."""
+    allowed_hosts: str = ""
+    """Without keys: names, separated by commas, that the API may go by besides loopback's, as behind a proxy of your own."""
+    rate_limit: Annotated[str, Field(pattern=r"^[1-9][0-9]{0,8}/(second|minute|hour)$")] | None = None
+    """Requests of one key (without keys: of one address) in a window, as `600/minute`. Each API process counts for itself."""
+    quota_running_jobs: Annotated[int, Field(ge=1)] | None = None
+    """Jobs of one tenant that run at once. This and the three below hold for tenants without a quota of their own."""
+    quota_queued_jobs: Annotated[int, Field(ge=1)] | None = None
+    """Jobs of one tenant that are queued at once."""
+    quota_stored_bytes: Annotated[int, Field(ge=1)] | None = None
+    """Bytes of checkpoints and data sets that one tenant keeps; a tenant that has more submits nothing new."""
+    quota_device_seconds: Annotated[float, Field(gt=0)] | None = None
+    """Seconds that workers hold jobs of one tenant, in all; a tenant that has used them submits nothing new."""
+
+    @property
+    def has_keys(self) -> bool:
+        """Whether the API asks for keys."""
+        if self.auth is None:
+            return self.admin_key is not None or not is_loopback(self.host)
+        return self.auth == "keys"
+
+    @property
+    def names(self) -> frozenset[str]:
+        """`allowed_hosts`, one by one."""
+        return frozenset(name.strip().lower() for name in self.allowed_hosts.split(",") if name.strip())
+
     artifacts_url: str | None = None
     """`s3://BUCKET/PREFIX` keeps artifacts in a bucket in place of `artifacts_folder`; keys and region come from the AWS_ variables."""
     s3_endpoint: str | None = None
@@ -94,6 +122,14 @@ class Settings(BaseSettings):
                 "a lease must outlast three renewals, or one late answer loses the job"
             )
         return self
+
+
+def is_loopback(host: str) -> bool:
+    """Whether what listens there is reached from this machine alone."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 @cache

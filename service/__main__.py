@@ -1,6 +1,5 @@
 """`python -m service` serves HTTP from this process, as the RIDGELINE_ variables say."""
 
-import ipaddress
 import socket
 import sys
 
@@ -10,8 +9,8 @@ from pydantic import ValidationError
 from contract import objects
 from contract import settings as environment
 from contract.errors import ConfigurationError, OperatorError
-from contract.settings import Settings
-from contract.store import Store, schema
+from contract.settings import Settings, is_loopback
+from contract.store import Store, keys, schema
 from service import logs
 from service.app import create_app
 
@@ -57,7 +56,7 @@ def main() -> int:
         assert_private(settings)
         objects.opened(settings)
         listener = bound(settings)
-        _assert_migrated(settings)
+        _assert_usable(settings)
     except ValidationError as error:
         return _refused(2, "; ".join(f"RIDGELINE_{'_'.join(map(str, e['loc'])).upper()}: {e['msg']}" for e in error.errors()))
     except ConfigurationError as error:
@@ -73,11 +72,11 @@ def main() -> int:
 
 
 def assert_private(settings: Settings) -> None:
-    """Raises ConfigurationError for an address that others can reach, unless the operator allowed that."""
-    if not settings.allow_open and not _is_loopback(settings.host):
+    """Raises ConfigurationError for an address that others can reach without a key."""
+    if not settings.has_keys and not is_loopback(settings.host):
         raise ConfigurationError(
-            f"RIDGELINE_HOST is {settings.host}, which others can reach, and there are no API keys yet; "
-            "use 127.0.0.1, or set RIDGELINE_ALLOW_OPEN=true on a network that is private already"
+            f"RIDGELINE_HOST is {settings.host}, which others can reach, and RIDGELINE_AUTH is off, which is for loopback only; "
+            "set RIDGELINE_AUTH=keys, or use 127.0.0.1"
         )
 
 
@@ -93,19 +92,18 @@ def bound(settings: Settings) -> socket.socket:
         ) from error
 
 
-def _assert_migrated(settings: Settings) -> None:
+def _assert_usable(settings: Settings) -> None:
+    """Raises OperatorError for a database at another schema, ConfigurationError where keys are asked for and nobody can have one."""
     store = Store(settings.database_url)
     try:
         schema.assert_current(store)
+        if settings.has_keys and settings.admin_key is None and not keys.is_any_active(store):
+            raise ConfigurationError(
+                f"the API on {settings.host} asks for API keys and there is none: set RIDGELINE_ADMIN_KEY to a secret of 32 characters "
+                "or more (openssl rand -hex 32), or make a key with python -m service.api_keys create --admin NAME"
+            )
     finally:
         store.close()
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def _shown(host: str, listener: socket.socket) -> str:

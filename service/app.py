@@ -4,7 +4,7 @@ import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from fastapi import FastAPI
+from fastapi import Depends, FastAPI
 from fastapi_offline import FastAPIOffline
 
 from contract import settings as environment
@@ -21,11 +21,13 @@ Every error is a Problem (RFC 9457) that tells everything that is wrong at once.
 def create_app(settings: Settings | None = None) -> FastAPI:
     """The application; without settings those of the environment, read when it starts. Nothing is opened before that."""
     # Routes and their models are built here rather than when this module is imported: it takes as long as importing FastAPI does.
-    from service import errors, openapi
+    from service import access, callers, errors, openapi
     from service.hooks import announced
     from service.middleware import Around
     from service.routes import (
         actions,
+        api_keys,
+        audit_events,
         batch,
         capabilities,
         checkpoints,
@@ -41,6 +43,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         pages,
         plots,
         queue,
+        quota,
         results,
         webhooks,
     )
@@ -53,6 +56,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         description=_DESCRIPTION,
         openapi_tags=openapi.TAGS,
         lifespan=_lifespan,
+        dependencies=[Depends(callers.admit)],
         redirect_slashes=False,
         redoc_url=None,
     )
@@ -78,9 +82,14 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         capabilities,
         queue,
         health,
+        api_keys,
+        audit_events,
+        quota,
         pages,
     ):
+        access.assert_complete(route.router.routes)
         app.include_router(route.router)
+    access.assert_complete(app.routes)
     announced.announce(app)
     openapi.describe(app)
     return app

@@ -10,15 +10,25 @@ from contract.job import Job as JobRow
 from contract.store import Store as SqlStore
 from contract.store import jobs
 from service.bell import Bell as RingThread
+from service.callers import Caller as Sender
 from service.errors import UnknownNameError
 from service.state import State as Held
 
 _JOB_ID: Final = re.compile(r"job_[0-9a-z]{26}")
 
 
-async def tenant() -> str:
-    """Whose jobs these are. There are no API keys yet, so there is one tenant."""
-    return "default"
+async def _caller(request: Request) -> Sender:
+    # Whoever got here was let in, by `callers.admit`. A public route has nobody to ask about, and fails here.
+    sender: Sender = request.scope["caller"]
+    return sender
+
+
+Caller = Annotated[Sender, Depends(_caller)]
+
+
+async def tenant(caller: Caller) -> str:
+    """Whose jobs these are: the tenant of the key, or `default` where there are no keys."""
+    return caller.tenant
 
 
 async def _state(request: Request) -> Held:

@@ -18,6 +18,8 @@ from contract.spec.faults import Fault
 
 MEDIA_TYPE: Final = "application/problem+json"
 RETRY_AFTER_SECONDS: Final = 2
+QUOTA_RETRY_SECONDS: Final = 30
+"""Until a place in the queue may be free: jobs start by the minute, not by the second."""
 MAX_FAULTS: Final = 100
 
 log = structlog.get_logger(__name__)
@@ -107,6 +109,32 @@ class NoResultError(RequestError):
     code = "no_result"
 
 
+class UnauthenticatedError(RequestError):
+    """The request bears no API key that holds."""
+
+    code = "unauthenticated"
+
+
+class ForbiddenError(RequestError):
+    """The key may not do this. `scope` is the one that is missing; None where no scope would do."""
+
+    code = "forbidden"
+
+    def __init__(self, message: str, scope: str | None = None) -> None:
+        super().__init__(message)
+        self.scope = scope
+
+
+class RateLimitedError(RequestError):
+    """The caller has asked too often. `retry_after` is in seconds."""
+
+    code = "rate_limited"
+
+    def __init__(self, message: str, retry_after: int) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
 STATUS: Final[dict[type[RidgelineError], HTTPStatus]] = {
     RequestError: HTTPStatus.BAD_REQUEST,
     errors.InvalidSpecError: HTTPStatus.UNPROCESSABLE_ENTITY,
@@ -114,9 +142,13 @@ STATUS: Final[dict[type[RidgelineError], HTTPStatus]] = {
     errors.GoneError: HTTPStatus.GONE,
     errors.StateConflictError: HTTPStatus.CONFLICT,
     errors.InUseError: HTTPStatus.CONFLICT,
-    errors.QuotaExceededError: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
     errors.IdempotencyMismatchError: HTTPStatus.UNPROCESSABLE_ENTITY,
     errors.BadCursorError: HTTPStatus.BAD_REQUEST,
+    errors.QuotaExceededError: HTTPStatus.TOO_MANY_REQUESTS,
+    errors.QuotaSpentError: HTTPStatus.FORBIDDEN,
+    UnauthenticatedError: HTTPStatus.UNAUTHORIZED,
+    ForbiddenError: HTTPStatus.FORBIDDEN,
+    RateLimitedError: HTTPStatus.TOO_MANY_REQUESTS,
     UnknownNameError: HTTPStatus.NOT_FOUND,
     MalformedBodyError: HTTPStatus.BAD_REQUEST,
     BadHeaderError: HTTPStatus.BAD_REQUEST,
@@ -231,7 +263,7 @@ async def _of_ours(request: Request, error: Exception) -> Response:
         case RangeError(size=size):
             return reply(request, status, error.code, str(error), headers={"Content-Range": f"bytes */{size}"})
         case RequestError():
-            return reply(request, status, error.code, str(error))
+            return reply(request, status, error.code, str(error), headers=_access_headers(error))
         case OperatorError():
             # The message can name hosts and users of the operator's: it goes to the log and to /readyz.
             log.warning("unavailable", code=error.code, error=str(error))
@@ -239,6 +271,20 @@ async def _of_ours(request: Request, error: Exception) -> Response:
             return reply(request, status, error.code, detail, headers={"Retry-After": str(RETRY_AFTER_SECONDS)})
     log.error("failed", code=error.code, exc_info=error)
     return unexpected(request)
+
+
+def _access_headers(error: RequestError) -> dict[str, str]:
+    """What a client is told, beside the Problem, when it is not let in (RFC 6750) or is to wait."""
+    match error:
+        case UnauthenticatedError():
+            return {"WWW-Authenticate": 'Bearer realm="ridgeline"'}
+        case ForbiddenError(scope=str(scope)):
+            return {"WWW-Authenticate": f'Bearer realm="ridgeline", error="insufficient_scope", scope="{scope}"'}
+        case RateLimitedError(retry_after=seconds):
+            return {"Retry-After": str(seconds)}
+        case errors.QuotaExceededError() if status_of(type(error)) is HTTPStatus.TOO_MANY_REQUESTS:
+            return {"Retry-After": str(QUOTA_RETRY_SECONDS)}
+    return {}
 
 
 async def _of_parameters(request: Request, error: Exception) -> Response:

@@ -2,6 +2,7 @@
 
 import re
 import time
+from http import HTTPStatus
 from typing import Final
 
 import structlog
@@ -11,7 +12,7 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from contract import ids
-from service import errors
+from service import auditing, browsers, errors
 
 REQUEST_ID: Final = "X-Request-Id"
 _GIVEN_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
@@ -42,11 +43,12 @@ class Around:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = int(message["status"])
-                _stamp(MutableHeaders(scope=message), request.scope["request_id"])
+                _stamp(MutableHeaders(scope=message), request.scope)
+                await auditing.note(request, status)
             await send(message)
 
         try:
-            await self._app(request.scope, request.receive, noted)
+            await (_refused(request) or self._app)(request.scope, request.receive, noted)
         except ClientDisconnect:
             log.info("client left", method=request.method, path=request.scope["path"])
         except Exception:
@@ -59,7 +61,15 @@ class Around:
             log.info("request", method=request.method, path=request.scope["path"][:256], status=status, ms=milliseconds)
 
 
-def _stamp(headers: MutableHeaders, request_id: str) -> None:
-    headers[REQUEST_ID] = request_id
+def _refused(request: Request) -> ASGIApp | None:
+    """The reply to a request that must not reach the application; None for one that may."""
+    held = getattr(request.app.state, "held", None)
+    found = browsers.refusal(request, held.settings) if held else None
+    return found and errors.reply(request, HTTPStatus.FORBIDDEN, *found)
+
+
+def _stamp(headers: MutableHeaders, scope: Scope) -> None:
+    headers[REQUEST_ID] = scope["request_id"]
+    headers.update(scope.get("reply_headers", {}))
     headers["X-Content-Type-Options"] = "nosniff"
     headers.setdefault("Cache-Control", "no-cache")

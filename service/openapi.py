@@ -155,6 +155,7 @@ TAGS: Final[list[Json]] = [
     {"name": "datasets", "description": "Data of your own to train on."},
     {"name": "fine-tuning", "description": "The same jobs in the shapes of OpenAI's fine-tuning API, for programs written for that one."},
     {"name": "webhooks", "description": "Have a place of yours told of jobs: signed messages, sent until they arrive, and a log of them."},
+    {"name": "access", "description": "Who may use this service: API keys, what was done with them, and how much each tenant may have."},
     {"name": "service", "description": "What this service offers and how it is."},
 ]
 
@@ -208,8 +209,22 @@ def describe(app: FastAPI) -> None:
 
 
 def _finished(document: Json) -> Json:
+    from service import secured
+    from service.routes.api_keys import ApiKeyRequest
+    from service.routes.quota import QuotaRequest
+
     schemas = document["components"]["schemas"]
-    models = (JobSpec, *actions.BODIES, errors.Problem, shapes.Event, shapes.Live, shapes.Resync, shapes.Result)
+    models = (
+        JobSpec,
+        *actions.BODIES,
+        ApiKeyRequest,
+        QuotaRequest,
+        errors.Problem,
+        shapes.Event,
+        shapes.Live,
+        shapes.Resync,
+        shapes.Result,
+    )
     for model in (*models, asked.NewWebhook, asked.WebhookChange, asked.Rotation):
         described = model.model_json_schema(ref_template="#/components/schemas/{model}")
         for name, schema in {**described.pop("$defs", {}), model.__name__: described}.items():
@@ -220,6 +235,7 @@ def _finished(document: Json) -> Json:
     for unused in ("HTTPValidationError", "ValidationError"):
         schemas.pop(unused, None)
     announced.exemplify(document["webhooks"])
+    secured.describe(document)
     for path in document["paths"].values():
         for operation in path.values():
             _finish(operation)
@@ -228,7 +244,7 @@ def _finished(document: Json) -> Json:
 
 
 # Described twice, by FastAPI for replies and by pydantic alone; they differ in what serialization makes required.
-_SHARED: Final = frozenset({"TrainingData", "Machine", "Result", "ResultLayer", "Progress", "JobState", "Problem", "ProblemFault"})
+_SHARED: Final = frozenset({"TrainingData", "Machine", "Result", "ResultLayer", "Progress", "JobState", "Problem", "ProblemFault", "Scope"})
 
 
 def _finish(operation: Json) -> None:

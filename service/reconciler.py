@@ -9,7 +9,7 @@ import structlog
 from contract.artifacts import Artifacts
 from contract.errors import OperatorError, StoreUnavailableError
 from contract.job import Job
-from contract.store import Store, checkpoints, datasets, removal, sweep, workers
+from contract.store import Store, audit, checkpoints, datasets, removal, sweep, workers
 from service import garbage
 
 log = structlog.get_logger(__name__)
@@ -157,6 +157,7 @@ class Reconciler:
         if self._clock() < self._may_collect_at:
             return
         self._may_collect_at = self._clock() + self._garbage_seconds / _COLLECTIONS
+        audit.forget(self._store)
         self._artifacts.prune(self._garbage_seconds)
         for prefix in garbage.find(self._store, self._artifacts, self._garbage_seconds):
             log.info("reconciler removes bytes that no row names", prefix=prefix)

@@ -3,15 +3,20 @@
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from functools import partial
 from typing import TYPE_CHECKING
 
+import structlog
+
 from contract import objects, queue
 from contract.artifacts import Artifacts
+from contract.errors import OperatorError
 from contract.settings import Settings
-from contract.store import Store
+from contract.store import Store, quotas
+from contract.store.quotas import Limits
 from service.bell import Bell
+from service.callers import Gate
 from service.forecast import Forecast
 from service.hooks.courier import Courier
 from service.reconciler import Reconciler
@@ -21,6 +26,8 @@ if TYPE_CHECKING:
     from celery import Celery
 
 _STOP_SECONDS = 1.0
+
+log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +43,7 @@ class State:
     courier: Courier
     stopping: threading.Event
     """Set when the process is asked to end: streams and loops look at it."""
+    gate: Gate
     forecast: Forecast = field(default_factory=Forecast)
 
 
@@ -56,15 +64,25 @@ def opened(settings: Settings, stopping: threading.Event) -> Iterator[State]:
         purge_seconds=settings.purge_seconds,
         stopping=stopping,
     )
+    _settle(store, settings)
     courier = Courier(store, settings, stopping)
     bell.start()
     reconciler.start()
     courier.start()
     try:
-        yield State(settings, store, artifacts, celery, bell, Tails(store), courier, stopping)
+        yield State(settings, store, artifacts, celery, bell, Tails(store), courier, stopping, Gate(settings))
     finally:
         stopping.set()
         courier.stop(_STOP_SECONDS / 2)
         bell.stop()
         reconciler.join(_STOP_SECONDS)
         store.close()
+
+
+def _settle(store: Store, settings: Settings) -> None:
+    """Write down what everybody may have: workers hold to it too, and read it there."""
+    names = (field.name for field in fields(Limits))
+    try:
+        quotas.settle(store, Limits(**{name: getattr(settings, f"quota_{name}") for name in names}))
+    except OperatorError as error:
+        log.error("the quotas of the settings are not in force, they are set at the next start", error=str(error))

@@ -1,11 +1,12 @@
 """How a reply is made from the rows of the store."""
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from datetime import UTC, datetime
 
 from contract.job import Job, JobState, Json
 from contract.spec import JobSpec, advice, plan, size
-from contract.store import checkpoints, lines, metrics, rows, workers
+from contract.store import audit, checkpoints, keys, lines, metrics, rows, workers
 from service import shapes
 
 
@@ -144,6 +145,24 @@ def _duration(spec: JobSpec, seconds_per_epoch: float | None) -> shapes.Duration
         return shapes.Duration(seconds=None, seconds_per_epoch=None, reason=reason)
     seconds = round(seconds_per_epoch * spec.most_epochs, 1)
     return shapes.Duration(seconds=seconds, seconds_per_epoch=round(seconds_per_epoch, 3), reason=None)
+
+
+def api_key(key: keys.Key, now: float) -> shapes.ApiKey:
+    return shapes.ApiKey(
+        id=key.id,
+        tenant=key.tenant,
+        name=key.name,
+        scopes=list(key.scopes),
+        is_active=key.is_active(now),
+        created_at=time(key.created_at),
+        expires_at=_time(key.expires_at),
+        revoked_at=_time(key.revoked_at),
+        last_used_at=_time(key.last_used_at),
+    )
+
+
+def audit_event(event: audit.Recorded) -> shapes.AuditEvent:
+    return shapes.AuditEvent(id=event.id, at=time(event.at), **asdict(event.deed))
 
 
 def _time(seconds: float | None) -> str | None:

@@ -20,7 +20,7 @@ from worker import orders
 from worker.orders import DUMP_SIGNAL
 
 # The trainer gets no address and no password: it reads data, trains, and writes files.
-_WITHHELD: Final = ("RIDGELINE_DATABASE_URL", "RIDGELINE_REDIS_URL", "AWS_")
+_WITHHELD: Final = ("RIDGELINE_DATABASE_URL", "RIDGELINE_REDIS_URL", "RIDGELINE_ADMIN_KEY", "RIDGELINE_API_KEY", "AWS_")
 _TAIL_LINES = 100
 _DUMP_SECONDS = 1.0
 

@@ -10,10 +10,11 @@ from sqlalchemy import Connection, RowMapping, Select, delete, func, insert, or_
 from sqlalchemy.exc import IntegrityError
 
 from contract import ids
-from contract.errors import InUseError, InvalidSpecError, NotFoundError, QuotaExceededError, StoreUnavailableError
+from contract.errors import InUseError, InvalidSpecError, NotFoundError, QuotaSpentError, StoreUnavailableError
 from contract.events import File
 from contract.job import TERMINAL, Job, Json
 from contract.spec.faults import Fault
+from contract.store import quotas
 from contract.store.engine import Store
 from contract.store.tables import datasets, jobs
 
@@ -58,13 +59,14 @@ class Draft:
 def begin(store: Store, tenant: str, draft: Draft, tenant_bytes: int) -> Dataset:
     """A row for bytes about to be stored; or the tenant's data set of the same content, which is `ready`.
 
-    Raises QuotaExceededError where the tenant would have more than `tenant_bytes` stored.
+    Raises QuotaSpentError where the tenant would have more than `tenant_bytes` stored.
     """
     size = sum(file.size_bytes for file in draft.files)
     with store.write() as connection:
         if standing := _of_content(connection, tenant, draft.sha256):
             return standing
         _assert_room(connection, tenant, size, tenant_bytes)
+        quotas.assert_room_for_bytes(connection, tenant, size, store.now(connection))
         made = Dataset(
             id=(dataset_id := ids.dataset()),
             tenant=tenant,
@@ -182,7 +184,7 @@ def _assert_room(connection: Connection, tenant: str, more: int, most: int) -> N
     kept = select(func.sum(datasets.c.size_bytes)).where(datasets.c.tenant == tenant, datasets.c.state != "deleted")
     used = int(connection.execute(kept).scalar_one() or 0)
     if used + more > most:
-        raise QuotaExceededError(
+        raise QuotaSpentError(
             f"{more:,} bytes more than the {used:,} of your data sets exceed the {most:,} allowed; delete one you do not need"
         )
 

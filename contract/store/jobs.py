@@ -104,6 +104,13 @@ def get(store: Store, tenant: str, job_id: str) -> Job:
     return rows.from_row(row)
 
 
+def owned(store: Store, tenant: str, job_ids: Sequence[str]) -> set[str]:
+    """Those of the jobs that are the tenant's."""
+    with store.read() as connection:
+        found = connection.execute(select(jobs.c.id).where(jobs.c.tenant == tenant, jobs.c.id.in_(job_ids)))
+        return {row.id for row in found}
+
+
 def version(store: Store, tenant: str, job_id: str) -> int:
     """The job's version alone, for who waits for it to change: cheaper than the job. Raises NotFoundError, as `get` does."""
     with store.read() as connection:

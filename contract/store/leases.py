@@ -9,7 +9,7 @@ from contract import lifecycle, numbers
 from contract.events import FailureCode, StopReason
 from contract.job import HELD, Job, JobState, Json
 from contract.lifecycle import Actor, Failure, Report
-from contract.store import metrics, rows
+from contract.store import metrics, quotas, rows
 from contract.store.engine import Store
 from contract.store.rows import Note
 from contract.store.tables import jobs, results
@@ -26,6 +26,7 @@ class Lease:
 def claim(store: Store, owner: str, device: str, lease_seconds: float, job_id: str | None = None, on: str | None = None) -> Job | None:
     """Take the named job, or the first in the queue that `device` may train; None when there is none to be had.
 
+    Jobs of tenants that have as many running as they may are left where they are.
     `on` is the worker's class of machine: a job that must go on to the bit is left to workers of the class that it began on.
     """
     with store.write() as connection:
@@ -40,6 +41,8 @@ def claim(store: Store, owner: str, device: str, lease_seconds: float, job_id: s
             query = query.where(or_(jobs.c.resumes_on.is_(None), jobs.c.resumes_on == on))
         if job_id is not None:
             query = query.where(jobs.c.id == job_id)
+        if full := quotas.full(connection, is_sqlite=store.is_sqlite):
+            query = query.where(jobs.c.tenant.not_in(full))
         query = query.order_by(jobs.c.priority.desc(), jobs.c.id).limit(1).with_for_update(skip_locked=True)
         row = connection.execute(query).mappings().one_or_none()
         if row is None:

@@ -9,7 +9,7 @@ from contract import numbers
 from contract.errors import NotFoundError, StoreUnavailableError
 from contract.job import FIELDS, Job, JobState, Json
 from contract.lifecycle import Actor
-from contract.store import datasets, outbox
+from contract.store import datasets, outbox, quotas
 from contract.store.tables import job_events, jobs
 
 EventType = Literal["status", "epoch", "checkpoint", "warning", "log"]
@@ -75,13 +75,15 @@ def save(connection: Connection, before: Job, after: Job, actor: Actor, now: flo
     guard = (jobs.c.id == before.id, jobs.c.state == before.state.value, jobs.c.fence == before.fence, jobs.c.version == before.version)
     if connection.execute(update(jobs).where(*guard).values(changes)).rowcount != 1:
         raise StoreUnavailableError(f"job {before.id} changed while it was being changed; try again")
+    quotas.note_move(connection, before, after, now)
     if moved:
         outbox.tell(connection, before, after, actor, now)
     return after
 
 
 def create(connection: Connection, job: Job, now: float) -> Job:
-    """Write a new job and its first event. Raises InvalidSpecError where the data set that it names is gone."""
+    """Write a new job and its first event. Raises InvalidSpecError where the data set that it names is gone, and QuotaExceededError
+    where the tenant may not have another job."""
     job = replace(job, event_seq=1)
     connection.execute(insert(jobs).values(to_row(job)))
     _insert(
@@ -92,6 +94,8 @@ def create(connection: Connection, job: Job, now: float) -> Job:
         now,
     )
     datasets.hold(connection, job)
+    # Once it is written, so that a submission repeated under its key meets the key first.
+    quotas.assert_room_for_job(connection, job.tenant, now)
     outbox.tell(connection, None, job, Actor.CLIENT, now)
     return job
 

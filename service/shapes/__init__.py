@@ -19,9 +19,11 @@ from service.shapes.fine_tuning import (
     Hyperparameters,
 )
 from service.shapes.job import Best, Failure, Job, JobLinks, JobList, Machine, Parent, Progress, QueuePlace, TrainingData, Transition
+from service.shapes.key import ApiKey, ApiKeyList, AuditEvent, AuditEventList, NewApiKey
 from service.shapes.log import LogLine, LogPage
 from service.shapes.progress import Event, EventList, Live, MetricList, MetricPoint, Resync
 from service.shapes.queue import Queue, QueueDepth, QueueWorkers
+from service.shapes.quota import Quota, QuotaLimits, QuotaUse
 from service.shapes.result import Lineage, Result, ResultClass, ResultLayer
 from service.shapes.service import Check, Health, Readiness, Version, Worker, WorkerList
 from service.shapes.webhook import (
@@ -39,6 +41,10 @@ from service.shapes.webhook import (
 )
 
 __all__ = [
+    "ApiKey",
+    "ApiKeyList",
+    "AuditEvent",
+    "AuditEventList",
     "Best",
     "Capabilities",
     "Check",
@@ -89,6 +95,7 @@ __all__ = [
     "Moved",
     "MovedLinks",
     "MovedProgress",
+    "NewApiKey",
     "Number",
     "Numbers",
     "Outcome",
@@ -101,6 +108,9 @@ __all__ = [
     "QueueDepth",
     "QueuePlace",
     "QueueWorkers",
+    "Quota",
+    "QuotaLimits",
+    "QuotaUse",
     "Readiness",
     "RefusedPair",
     "Result",

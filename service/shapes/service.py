@@ -22,7 +22,7 @@ class Worker(View):
     device: str
     """What it trains on."""
     job_id: str | None
-    """The job it trains; null while it has none."""
+    """The job it trains; null while it has none, or another tenant's."""
     versions: dict[str, Any]
     """Of the libraries, by name."""
     started_at: Time

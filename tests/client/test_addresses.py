@@ -8,16 +8,16 @@ from client.errors import StackError
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.1.2.3", "::1", "localhost"])
 def test_loopback_is_always_allowed(host: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("RIDGELINE_ALLOW_OPEN", raising=False)
+    monkeypatch.delenv("RIDGELINE_ADMIN_KEY", raising=False)
     addresses.assert_allowed(host)
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.1.5", "example.org"])
-def test_an_address_that_others_reach_needs_to_be_meant(host: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("RIDGELINE_ALLOW_OPEN", raising=False)
-    with pytest.raises(StackError, match="RIDGELINE_ALLOW_OPEN=true"):
+def test_an_address_that_others_reach_needs_a_key(host: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("RIDGELINE_ADMIN_KEY", raising=False)
+    with pytest.raises(StackError, match="RIDGELINE_ADMIN_KEY"):
         addresses.assert_allowed(host)
-    monkeypatch.setenv("RIDGELINE_ALLOW_OPEN", "true")
+    monkeypatch.setenv("RIDGELINE_ADMIN_KEY", "k" * 32)
     addresses.assert_allowed(host)
 
 

@@ -218,9 +218,11 @@ def test_up_on_a_port_in_use_exits_with_1_and_one_line(fake: Fake, tmp_path: Pat
 
 
 def test_up_beyond_loopback_is_refused_with_the_setting_that_allows_it(tmp_path: Path) -> None:
-    done = CliRunner().invoke(app, ["up", "--host", "0.0.0.0", "--data-dir", str(tmp_path)], env={"RIDGELINE_ALLOW_OPEN": ""})
+    done = CliRunner().invoke(
+        app, ["up", "--host", "0.0.0.0", "--data-dir", str(tmp_path)], env={"RIDGELINE_ADMIN_KEY": "", "RIDGELINE_AUTH": ""}
+    )
     assert done.exit_code == 1
-    assert "RIDGELINE_ALLOW_OPEN=true" in done.stderr
+    assert "RIDGELINE_ADMIN_KEY" in done.stderr
 
 
 def test_the_help_names_every_exit_code() -> None:

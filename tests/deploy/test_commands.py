@@ -41,13 +41,20 @@ def test_the_worker_command_of_the_image_starts_and_answers_its_healthcheck(envi
         becomes_healthy(image.health_command, environment, worker)
 
 
-def test_the_service_of_the_image_refuses_the_network_until_it_is_told_that_it_is_private(environment: Environment) -> None:
+def test_the_service_of_the_image_refuses_the_network_until_there_is_a_key(environment: Environment) -> None:
     assert run(OURS["migrate"]["command"], environment) == 0
     refused = subprocess.run(
         here(stages()["service"].command), env={**environment, "RIDGELINE_HOST": "0.0.0.0"}, capture_output=True, text=True, check=False
     )
     assert refused.returncode != 0
-    assert "RIDGELINE_ALLOW_OPEN" in refused.stderr + refused.stdout
+    assert "RIDGELINE_ADMIN_KEY" in refused.stderr + refused.stdout
+
+
+def test_the_service_of_the_image_serves_the_network_with_the_operators_key(environment: Environment) -> None:
+    image = stages()["service"]
+    assert run(OURS["migrate"]["command"], environment) == 0
+    with started(image.command, {**environment, "RIDGELINE_HOST": "0.0.0.0", "RIDGELINE_ADMIN_KEY": "k" * 32}) as service:
+        becomes_healthy(image.health_command, environment, service)
 
 
 @pytest.fixture

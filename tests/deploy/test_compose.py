@@ -57,8 +57,13 @@ def test_no_password_stands_in_a_file() -> None:
     assert password in OURS["service"]["environment"]["RIDGELINE_DATABASE_URL"]
 
 
-def test_the_open_api_is_published_on_loopback_only() -> None:
-    assert OURS["service"]["environment"]["RIDGELINE_ALLOW_OPEN"] == "true"
+def test_no_api_key_stands_in_a_file_and_without_one_compose_does_not_start() -> None:
+    assert re.search(r"^RIDGELINE_ADMIN_KEY=$", EXAMPLE, re.MULTILINE)
+    assert OURS["service"]["environment"]["RIDGELINE_ADMIN_KEY"].startswith("${RIDGELINE_ADMIN_KEY:?")
+    assert "RIDGELINE_ADMIN_KEY" not in OURS["worker"]["environment"], "a worker has no use for it"
+
+
+def test_the_api_is_published_on_loopback_only_since_keys_are_sent_in_the_clear() -> None:
     assert [port for service in SERVICES.values() for port in service.get("ports", []) if not port.startswith("127.0.0.1:")] == []
 
 

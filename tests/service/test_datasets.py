@@ -161,7 +161,7 @@ async def test_what_exceeds_the_quota_leaves_no_row_and_no_bytes(
         await sent(client, npz(rows=20))
         refused = await client.post("/v1/datasets", content=npz(1, rows=60), headers=OCTETS)
     assert refused.json()["code"] == "quota_exceeded"
-    assert refused.status_code == 413
+    assert refused.status_code == 403
     assert len(stored(settings)) == 1
     assert len(keys(settings)) == 2
 

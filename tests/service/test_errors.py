@@ -12,7 +12,7 @@ import service.app
 from contract.errors import RidgelineError
 from contract.settings import Settings
 from contract.store import Store
-from service import errors
+from service import access, errors
 from service.app import create_app
 
 pytestmark = pytest.mark.anyio
@@ -94,9 +94,15 @@ async def test_a_database_that_is_not_ready_is_a_503_that_asks_for_another_try(s
 
 
 async def test_a_fault_of_ours_shows_nothing_of_the_inside(
-    sqlite_store: Store, settings: Settings, serve: Any, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
+    sqlite_store: Store,
+    settings: Settings,
+    serve: Any,
+    caplog: pytest.LogCaptureFixture,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     app: FastAPI = create_app(settings)
+    monkeypatch.setitem(access.NEEDED, "/boom", access.PUBLIC)
 
     @app.get("/boom")
     def boom() -> None:

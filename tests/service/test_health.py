@@ -9,8 +9,20 @@ import pytest
 from contract.settings import Settings
 from contract.store import Store, tables
 from service.app import create_app
+from tests.service.guarded import guarded
 
 pytestmark = pytest.mark.anyio
+
+
+async def test_where_keys_are_asked_for_a_stranger_learns_what_is_down_and_not_where_it_runs(
+    sqlite_store: Store, settings: Settings, serve: Any
+) -> None:
+    async with guarded(settings, serve) as service:
+        reply = await service.http.get("/readyz")
+    assert reply.status_code == 503
+    assert {check["name"] for check in reply.json()["checks"] if not check["ok"]} == {"broker", "workers"}
+    assert "127.0.0.1" not in reply.text
+    assert "python -m worker" not in reply.text
 
 
 def told(reply: httpx.Response) -> dict[str, bool]:

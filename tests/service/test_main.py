@@ -86,10 +86,25 @@ def listening(process: subprocess.Popen[str]) -> str:
     return process.stdout.readline().split()[1]
 
 
-def test_an_address_that_others_reach_is_refused_unless_the_operator_allows_it(environment: dict[str, str]) -> None:
+def test_an_address_that_others_reach_is_refused_while_nobody_has_a_key(environment: dict[str, str]) -> None:
     code, why = refused(environment, RIDGELINE_HOST="0.0.0.0")
     assert code == 2
-    assert "RIDGELINE_ALLOW_OPEN" in why
+    assert "RIDGELINE_ADMIN_KEY" in why
+    assert "python -m service.api_keys create --admin" in why
+
+
+def test_an_address_that_others_reach_is_refused_without_keys_whatever_the_operator_says(environment: dict[str, str]) -> None:
+    code, why = refused(environment, RIDGELINE_HOST="0.0.0.0", RIDGELINE_AUTH="off")
+    assert code == 2
+    assert "RIDGELINE_AUTH=keys" in why
+
+
+def test_an_operators_key_that_could_be_guessed_is_refused_and_not_repeated(environment: dict[str, str]) -> None:
+    code, why = refused(environment, RIDGELINE_ADMIN_KEY="hunter2")
+    assert code == 2
+    assert "RIDGELINE_ADMIN_KEY" in why
+    assert "32" in why
+    assert "hunter2" not in why
 
 
 def test_a_setting_that_cannot_be_is_named(environment: dict[str, str]) -> None:

@@ -18,16 +18,21 @@ from sqlalchemy import (
 from contract.job import HELD, JobState
 from contract.store.tables.base import Document, metadata
 from contract.store.tables.datasets import datasets as datasets
+from contract.store.tables.keys import api_keys, audit_events, device_use, quotas
 from contract.store.tables.webhooks import deliveries, webhooks
 
 __all__ = [
     "STANDING_RETRY",
+    "api_keys",
+    "audit_events",
     "checkpoints",
     "deliveries",
+    "device_use",
     "job_events",
     "jobs",
     "metadata",
     "metrics",
+    "quotas",
     "results",
     "webhooks",
     "workers",
