@@ -140,9 +140,14 @@ class LocalFolder:
                 folder = folder.parent
 
     def _place(self, key: str) -> Path:
-        if not _KEY.fullmatch(key):
-            raise ValueError(f"{key!r} is no artifact key; parts of letters, digits, '_', '-' and '.', joined by '/'")
+        assert_key(key)
         return self.folder / key
+
+
+def assert_key(key: str) -> None:
+    """Raises ValueError for what is no key, such as a path that leads elsewhere."""
+    if not _KEY.fullmatch(key):
+        raise ValueError(f"{key!r} is no artifact key; parts of letters, digits, '_', '-' and '.', joined by '/'")
 
 
 def _make_folder(folder: Path) -> None:

@@ -58,6 +58,11 @@ class Settings(BaseSettings):
     trainer_stop_seconds: Seconds = 20.0
     """How long a trainer may take to reach a step boundary and write its checkpoint before it is killed."""
 
+    artifacts_url: str | None = None
+    """`s3://BUCKET/PREFIX` keeps artifacts in a bucket in place of `artifacts_folder`; keys and region come from the AWS_ variables."""
+    s3_endpoint: str | None = None
+    """Another S3 than Amazon's, as `http://127.0.0.1:9000`."""
+
     @model_validator(mode="after")
     def _renews_in_time(self) -> Self:
         if self.lease_seconds < 3 * self.renew_seconds:

@@ -7,6 +7,7 @@ import sys
 import uvicorn
 from pydantic import ValidationError
 
+from contract import objects
 from contract import settings as environment
 from contract.errors import ConfigurationError, OperatorError
 from contract.settings import Settings
@@ -56,6 +57,7 @@ def main() -> int:
     try:
         settings = environment.current()
         assert_private(settings)
+        objects.opened(settings)
         listener = bound(settings)
         _assert_migrated(settings)
     except ValidationError as error:

@@ -23,9 +23,22 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     # Routes and their models are built here rather than when this module is imported: it takes as long as importing FastAPI does.
     from service import errors, openapi
     from service.middleware import Around
-    from service.routes import capabilities, checkpoints, events, fine_tuning, health, jobs, metrics, results
+    from service.routes import (
+        capabilities,
+        checkpoints,
+        events,
+        fine_tuning,
+        health,
+        jobs,
+        metrics,
+        pages,
+        plots,
+        results,
+    )
 
+    # Of FastAPIOffline the files of Swagger UI; our own page starts it, since theirs needs a script inline.
     app: FastAPI = FastAPIOffline(
+        docs_url=None,
         title="Ridgeline",
         version="v1",
         description=_DESCRIPTION,
@@ -33,14 +46,23 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         lifespan=_lifespan,
         redirect_slashes=False,
         redoc_url=None,
-        # Swagger UI would otherwise send the document to a validator of its maker's.
-        swagger_ui_parameters={"validatorUrl": None},
     )
     app.state.settings = settings
     app.state.stopping = threading.Event()
     app.add_middleware(Around)
     errors.install(app)
-    for route in (jobs, events, metrics, results, checkpoints, capabilities, fine_tuning, health):
+    for route in (
+        jobs,
+        events,
+        metrics,
+        results,
+        checkpoints,
+        plots,
+        fine_tuning,
+        capabilities,
+        health,
+        pages,
+    ):
         app.include_router(route.router)
     openapi.describe(app)
     return app

@@ -74,6 +74,15 @@ class RangeError(RequestError):
         self.size = size
 
 
+class NotAcceptableError(RequestError):
+    """The page has none of the forms that the Accept header names; the message lists those it has."""
+
+    code = "not_acceptable"
+
+    def __init__(self, offers: Sequence[str]) -> None:
+        super().__init__(f"this page comes as {', '.join(offers)}; name one of them in Accept, or leave the header away")
+
+
 class NotFinishedError(RequestError):
     """The job has no result yet; the message says where it stands."""
 
@@ -101,6 +110,7 @@ STATUS: Final[dict[type[RidgelineError], HTTPStatus]] = {
     UnsupportedMediaTypeError: HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
     BodyTooLargeError: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
     RangeError: HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE,
+    NotAcceptableError: HTTPStatus.NOT_ACCEPTABLE,
     NotFinishedError: HTTPStatus.CONFLICT,
     NoResultError: HTTPStatus.CONFLICT,
     OperatorError: HTTPStatus.SERVICE_UNAVAILABLE,

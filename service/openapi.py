@@ -51,7 +51,7 @@ EVENT_STREAM: Final[Json] = {
             "schema": {
                 "type": "string",
                 "description": "Server-sent events. `event` is the event's type and `data` an Event with `id`; for `event: metrics` "
-                "`data` is a Live, without `id`.",
+                "`data` is a Live and for `event: resync` a Resync, both without `id`.",
             },
             # What one item of the stream is: `itemSchema` from OpenAPI 3.2 on, which few tools read yet.
             "x-itemSchema": {
@@ -85,6 +85,7 @@ TAGS: Final[list[Json]] = [
 _TOLD: Final = {
     400: "The request cannot be read.",
     404: "There is no such thing here.",
+    406: "The page has none of the forms that Accept names.",
     409: "The job is in a state that does not allow this.",
     410: "It existed and is not kept any longer.",
     413: "The body is too large.",
@@ -131,7 +132,7 @@ def describe(app: FastAPI) -> None:
 
 def _finished(document: Json) -> Json:
     schemas = document["components"]["schemas"]
-    for model in (JobSpec, actions.Retry, actions.Extension, errors.Problem, shapes.Event, shapes.Live, shapes.Result):
+    for model in (JobSpec, actions.Retry, actions.Extension, errors.Problem, shapes.Event, shapes.Live, shapes.Resync, shapes.Result):
         described = model.model_json_schema(ref_template="#/components/schemas/{model}")
         for name, schema in {**described.pop("$defs", {}), model.__name__: described}.items():
             assert schemas.setdefault(name, schema) == schema or name in _SHARED, f"two schemas are called {name}"

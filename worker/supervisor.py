@@ -9,7 +9,8 @@ from time import monotonic
 
 import structlog
 
-from contract.artifacts import Artifacts, LocalFolder
+from contract import objects
+from contract.artifacts import Artifacts
 from contract.errors import RidgelineError, StoreUnavailableError
 from contract.events import TrainerReady
 from contract.ids import worker as new_id
@@ -33,7 +34,7 @@ class Supervisor:
         self.id = new_id()
         self.settings = settings
         self.store = Store(settings.database_url)
-        self.artifacts: Artifacts = LocalFolder(settings.artifacts_folder)
+        self.artifacts: Artifacts = objects.opened(settings)
         self._trainer_command = trainer_command
         self._trainer = Trainer(settings, trainer_command)
         self._device = ""

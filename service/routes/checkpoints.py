@@ -92,12 +92,24 @@ def download(
     operation_id="head_checkpoint_file",
     summary="Look at a checkpoint's file without its bytes",
     response_class=Response,
-    responses={200: {"description": "The file is there.", "headers": FILE_HEADERS}, **problems(404, 410, 503)},
+    responses={
+        200: {"description": "The file is there.", "headers": FILE_HEADERS},
+        304: {"description": "The client has these bytes already."},
+        **problems(404, 410, 503),
+    },
 )
-def head(checkpoint: Named, file: NamedFile, artifacts: deps.Artifacts) -> Response:
+def head(
+    checkpoint: Named,
+    file: NamedFile,
+    artifacts: deps.Artifacts,
+    if_none_match: Annotated[str | None, Header(description="ETag of the bytes that the client has.")] = None,
+) -> Response:
     """The headers of the download: size, ETag and digest."""
+    headers = _headers(checkpoint, file)
+    if ranges.is_known(if_none_match, headers["ETag"]):
+        return Response(status_code=status.HTTP_304_NOT_MODIFIED, headers=headers)
     _assert_whole(artifacts, checkpoint, file)
-    return Response(headers={**_headers(checkpoint, file), "Content-Length": str(file.size_bytes), "Content-Digest": _digest(file)})
+    return Response(headers={**headers, "Content-Length": str(file.size_bytes), "Content-Digest": _digest(file)})
 
 
 def _headers(checkpoint: Checkpoint, file: File) -> dict[str, str]:

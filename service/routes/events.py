@@ -8,7 +8,6 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from contract.store import jobs
 from service import deps, shapes, sse, views
-from service.errors import BadHeaderError
 from service.openapi import EVENT_STREAM, problems
 
 router = APIRouter(prefix="/v1/jobs/{job_id}", tags=["progress"])
@@ -45,18 +44,18 @@ def events(
     once, the rest as it happens, and ends after the job's last event.
 
     In the stream, events bear their `seq` as `id`, so a client that reconnects with `Last-Event-ID` misses nothing. Between
-    them `metrics` frames without id show the numbers of the moment; they are not kept.
+    them `metrics` frames without id show the numbers of the moment; they are not kept. An id that is none of this job's is
+    answered with one `resync`, and the history from its beginning.
     """
     if "text/event-stream" in accept.lower():
-        after = span.after if last_event_id is None else _seq(last_event_id)
-        return StreamingResponse(sse.stream(state.store, job, after, state.stopping), headers=sse.HEADERS, media_type="text/event-stream")
+        heard = _seq(last_event_id) if last_event_id else span.after
+        return StreamingResponse(sse.stream(state.tails, job, heard, state.stopping), headers=sse.HEADERS, media_type="text/event-stream")
     found = jobs.events(state.store, job.id, span.after, span.limit + 1)
     shown = found[: span.limit]
     more = len(found) > len(shown)
     return shapes.EventList(data=[views.event(event) for event in shown], has_more=more, next_cursor=str(shown[-1].seq) if more else None)
 
 
-def _seq(given: str) -> int:
-    if not (given.isascii() and given.isdecimal() and len(given) <= 15):
-        raise BadHeaderError("Last-Event-ID is the id of an event of this stream, a whole number; leave it away to hear all")
-    return int(given)
+def _seq(given: str) -> int | None:
+    """The seq that an event id is; None for what no stream gave out. Refusing it would end a browser's EventSource for good."""
+    return int(given) if given.isascii() and given.isdecimal() and len(given) <= 15 else None

@@ -10,7 +10,6 @@ from typing import Final
 
 import structlog
 from fastapi import APIRouter, Response, status
-from fastapi.responses import RedirectResponse
 
 from contract import queue
 from contract.artifacts import Artifacts
@@ -23,11 +22,6 @@ log = structlog.get_logger(__name__)
 router = APIRouter(tags=["service"])
 
 _PROBE: Final = b"ready?"
-
-
-@router.get("/", include_in_schema=False)
-async def root() -> RedirectResponse:
-    return RedirectResponse("docs")
 
 
 @router.get("/healthz", operation_id="get_health", summary="Whether the process lives")

@@ -16,7 +16,7 @@ from service.shapes.fine_tuning import (
     Hyperparameters,
 )
 from service.shapes.job import Best, Failure, Job, JobLinks, JobList, Machine, Parent, Progress, QueuePlace, TrainingData, Transition
-from service.shapes.progress import Event, EventList, Live, MetricList, MetricPoint
+from service.shapes.progress import Event, EventList, Live, MetricList, MetricPoint, Resync
 from service.shapes.result import Lineage, Result, ResultClass, ResultLayer
 from service.shapes.service import Check, Health, Readiness, Version, Worker, WorkerList
 
@@ -62,6 +62,7 @@ __all__ = [
     "Result",
     "ResultClass",
     "ResultLayer",
+    "Resync",
     "Time",
     "TrainingData",
     "Transition",

@@ -41,6 +41,16 @@ class Live(View):
     """The numbers reported last."""
 
 
+class Resync(View):
+    """Said once, at the start of a stream that was asked to go on from an event that it does not have: forget what was heard."""
+
+    object: Literal["training.resync"] = "training.resync"
+    reason: str
+    """`unknown_event_id`: the Last-Event-ID is none of this job's."""
+    from_seq: int
+    """The `seq` of the event that follows; the job's history begins anew there."""
+
+
 class MetricPoint(View):
     """The numbers reported after one step: means since the report before (`step`) or of a whole epoch (`epoch`)."""
 

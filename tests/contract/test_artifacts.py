@@ -2,11 +2,14 @@
 
 import hashlib
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 
-from contract.artifacts import LocalFolder
-from contract.errors import ArtifactCorruptError, ArtifactsUnavailableError, NotFoundError
+from contract.artifacts import Artifacts, LocalFolder
+from contract.errors import ArtifactCorruptError, ArtifactsUnavailableError, ConfigurationError, NotFoundError
+from contract.objects import Bucket, opened
+from contract.settings import Settings
 
 BODY = bytes(range(256)) * 10
 SHA = hashlib.sha256(BODY).hexdigest()
@@ -20,26 +23,42 @@ def source(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def place(tmp_path: Path) -> LocalFolder:
+def folder(tmp_path: Path) -> LocalFolder:
     return LocalFolder(tmp_path / "artifacts")
 
 
-def test_what_was_put_is_read_back_whole_or_in_part(place: LocalFolder, source: Path) -> None:
+@pytest.fixture
+def bucket(s3: str, monkeypatch: pytest.MonkeyPatch) -> Bucket:
+    return Bucket(f"s3://ridgeline/{uuid4().hex}", s3)
+
+
+@pytest.fixture(params=["folder", "bucket"])
+def place(request: pytest.FixtureRequest) -> Artifacts:
+    """Each kind of place there is."""
+    made: Artifacts = request.getfixturevalue(request.param)
+    return made
+
+
+def test_what_was_put_is_read_back_whole_or_in_part(place: Artifacts, source: Path) -> None:
     stored = place.put("job/1/model", source, SHA)
     assert stored.size_bytes == len(BODY)
     assert b"".join(place.read("job/1/model")) == BODY
     assert b"".join(place.read("job/1/model", 10, 20)) == BODY[10:20]
     assert b"".join(place.read("job/1/model", 2550)) == BODY[2550:]
     assert b"".join(place.read("job/1/model", 5, 5)) == b""
+    assert b"".join(place.read("job/1/model", 5000)) == b""
+    assert b"".join(place.read("job/1/model", 2000, 5000)) == BODY[2000:]
 
 
-def test_bytes_with_another_checksum_are_not_stored_and_leave_nothing_behind(place: LocalFolder, source: Path) -> None:
+def test_bytes_with_another_checksum_are_not_stored_and_leave_nothing_behind(place: Artifacts, source: Path) -> None:
     with pytest.raises(ArtifactCorruptError, match="not stored"):
         place.put("job/1/model", source, "0" * 64)
-    assert [path for path in place.folder.rglob("*") if path.is_file()] == []
+    assert list(place.list()) == []
+    if isinstance(place, LocalFolder):
+        assert [path for path in place.folder.rglob("*") if path.is_file()] == []
 
 
-def test_a_put_that_fails_leaves_what_was_there(place: LocalFolder, source: Path) -> None:
+def test_a_put_that_fails_leaves_what_was_there(place: Artifacts, source: Path) -> None:
     place.put("job/1/model", source, SHA)
     source.write_bytes(b"half")
     with pytest.raises(ArtifactCorruptError):
@@ -47,23 +66,70 @@ def test_a_put_that_fails_leaves_what_was_there(place: LocalFolder, source: Path
     assert b"".join(place.read("job/1/model")) == BODY
 
 
-def test_a_list_shows_what_lies_under_a_prefix_and_a_delete_removes_it(place: LocalFolder, source: Path) -> None:
+def test_a_list_shows_what_lies_under_a_prefix_and_a_delete_removes_it(place: Artifacts, source: Path) -> None:
     for key in ("job/1/a", "job/1/b", "job/2/a"):
         place.put(key, source, SHA)
     assert [artifact.key for artifact in place.list("job/1")] == ["job/1/a", "job/1/b"]
     place.delete("job/1")
     place.delete("job/1")
     assert [artifact.key for artifact in place.list()] == ["job/2/a"]
+    place.delete("job/2/a")
+    place.prune(0.0)
+    assert list(place.list()) == []
+
+
+def test_a_prefix_is_of_whole_parts(place: Artifacts, source: Path) -> None:
+    place.put("job/11/a", source, SHA)
+    assert list(place.list("job/1")) == []
+    place.delete("job/1")
+    assert [artifact.key for artifact in place.list("job")] == ["job/11/a"]
+
+
+def test_a_put_that_is_repeated_is_harmless(place: Artifacts, source: Path) -> None:
+    first = place.put("job/1/model", source, SHA)
+    again = place.put("job/1/model", source, SHA)
+    assert (first.key, first.size_bytes) == (again.key, again.size_bytes)
+    assert b"".join(place.read("job/1/model")) == BODY
+
+
+@pytest.mark.parametrize("whole", [0, 64 << 20], ids=["in parts", "in one"])
+def test_what_a_bucket_holds_is_never_replaced(bucket: Bucket, source: Path, whole: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("contract.objects._WHOLE", whole)
+    bucket.put("job/1/model", source, SHA)
+    bucket.put("job/1/model", source, SHA)
+    source.write_bytes(b"others")
+    with pytest.raises(ArtifactCorruptError, match="never replaced"):
+        bucket.put("job/1/model", source, hashlib.sha256(b"others").hexdigest())
+    assert b"".join(bucket.read("job/1/model")) == BODY
+
+
+def test_a_bucket_that_is_not_there_is_unavailable_not_empty(s3: str, source: Path) -> None:
+    nowhere = Bucket("s3://nobodys", s3)
+    for deed in (lambda: nowhere.put("a", source, SHA), lambda: list(nowhere.list()), lambda: nowhere.read("a")):
+        with pytest.raises(ArtifactsUnavailableError):
+            deed()
+
+
+def test_a_server_that_is_not_there_is_unavailable(s3: str, source: Path) -> None:
+    with pytest.raises(ArtifactsUnavailableError, match="s3://ridgeline"):
+        Bucket("s3://ridgeline", "http://127.0.0.1:1").put("a", source, SHA)
+
+
+def test_the_settings_choose_the_place(s3: str, tmp_path: Path) -> None:
+    assert isinstance(opened(Settings(artifacts_folder=tmp_path)), LocalFolder)
+    assert isinstance(opened(Settings(artifacts_url="s3://ridgeline/x", s3_endpoint=s3)), Bucket)
+    with pytest.raises(ConfigurationError, match="s3://BUCKET"):
+        opened(Settings(artifacts_url="gs://ridgeline"))
 
 
 @pytest.mark.parametrize("deed", ["read", "stat"])
-def test_a_key_that_holds_nothing_is_not_found(place: LocalFolder, deed: str) -> None:
+def test_a_key_that_holds_nothing_is_not_found(place: Artifacts, deed: str) -> None:
     with pytest.raises(NotFoundError):
         getattr(place, deed)("job/none")
 
 
 @pytest.mark.parametrize("key", ["../x", "/etc/passwd", "a/../../x", "", "a//b", ".hidden", "a/.hidden", "a\x00b", "a/"])
-def test_a_key_never_leads_outside_or_to_a_hidden_file(place: LocalFolder, source: Path, key: str) -> None:
+def test_a_key_never_leads_outside_or_to_a_hidden_file(place: Artifacts, source: Path, key: str) -> None:
     with pytest.raises(ValueError, match="no artifact key"):
         place.put(key, source, SHA)
 

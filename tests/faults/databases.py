@@ -57,8 +57,9 @@ class Database:
         deadline = time.monotonic() + _PATIENCE_SECONDS
         while not self._answers():
             assert time.monotonic() < deadline, f"PostgreSQL does not come back: {self._server.log.read_text()[-2000:]}"
-            # While a process of the old server still ends, the new one refuses to start beside it.
-            with contextlib.suppress(subprocess.SubprocessError):
+            # While a process of the old server still ends, the new one refuses to start beside it; or it is gone again at once,
+            # which the library asserts.
+            with contextlib.suppress(subprocess.SubprocessError, AssertionError):
                 self._server.ensure_postgres_running()
             time.sleep(0.1)
 

@@ -112,13 +112,19 @@ def _struck(rig: Rig, number: signal.Signals) -> Iterator[tuple[str, Look]]:
 @contextmanager
 def _without_memory(rig: Rig) -> Iterator[tuple[str, Look]]:
     """A trainer that may not grow by as much as the network needs: malloc itself fails."""
-    trainer = rig.pid(Role.TRAINER)
+    trainer = _warm_trainer(rig)
     size = int(Path(f"/proc/{trainer}/statm").read_text().split()[0]) * resource.getpagesize()
     _, hard = resource.prlimit(trainer, resource.RLIMIT_AS, (size + _ROOM, resource.RLIM_INFINITY))
     try:
         yield _submitted(rig, _LARGE), lambda job: None
     finally:
         resource.prlimit(trainer, resource.RLIMIT_AS, (hard, hard))
+
+
+def _warm_trainer(rig: Rig) -> int:
+    """The trainer that has just trained something: one that is coming up would die of the limit before it had a job."""
+    assert _ended(rig, _submitted(rig, SMALL)).state is JobState.SUCCEEDED
+    return rig.pid(Role.TRAINER)
 
 
 @contextmanager

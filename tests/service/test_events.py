@@ -3,6 +3,7 @@
 import json
 import threading
 from collections.abc import AsyncIterator
+from random import Random
 from typing import Any
 
 import anyio
@@ -12,7 +13,8 @@ import pytest
 from sqlalchemy import text
 
 from contract.store import Store, jobs
-from service import sse
+from service import sse, tails
+from service.tails import Tails
 
 pytestmark = pytest.mark.anyio
 
@@ -54,7 +56,7 @@ async def test_a_stream_tells_the_whole_past_and_ends_after_the_last_event(clien
 
 
 async def test_a_long_past_is_told_to_its_end(client: httpx.AsyncClient, hands, job_id: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sse, "_BATCH", 2)
+    monkeypatch.setattr(tails, "BATCH", 2)
     lease = hands.claim(job_id)
     for epoch in range(1, 6):
         hands.epoch(lease, epoch, **{"val.loss": 1.0})
@@ -88,7 +90,7 @@ async def test_a_client_that_comes_back_while_the_job_runs_misses_nothing(sqlite
     second: list[str] = []
 
     def connect(after: int) -> AsyncIterator[bytes]:
-        return sse.stream(sqlite_store, jobs.get(sqlite_store, "default", job_id), after, threading.Event())
+        return sse.stream(Tails(sqlite_store), jobs.get(sqlite_store, "default", job_id), after, threading.Event())
 
     with anyio.fail_after(30):
         async with anyio.create_task_group() as group:
@@ -113,8 +115,69 @@ async def test_an_id_that_was_never_given_out_hides_nothing_that_is_still_to_com
     job, heard = jobs.get(sqlite_store, "default", job_id), []
     hands.succeed(lease)
     with anyio.fail_after(30):
-        await listening(sse.stream(sqlite_store, job, 10**9, threading.Event()), heard)
-    assert durable("".join(heard)) == [3]
+        await listening(sse.stream(Tails(sqlite_store), job, 10**9, threading.Event()), heard)
+    assert durable("".join(heard)) == [1, 2, 3]
+
+
+@pytest.mark.parametrize("heard", ["4", "1000000000", "event-3"])
+async def test_an_unknown_id_is_told_once_and_the_history_begins_anew(client: httpx.AsyncClient, hands, job_id: str, heard: str) -> None:
+    hands.succeed(hands.claim(job_id))
+    first, *rest = frames((await client.get(f"/v1/jobs/{job_id}/events", headers={**STREAM, "Last-Event-ID": heard})).text)
+    assert (first["event"], "id" in first) == ("resync", False)
+    assert first["data"] == {"object": "training.resync", "reason": "unknown_event_id", "from_seq": 1}
+    assert [(frame["event"], frame["id"]) for frame in rest] == [("status", "1"), ("status", "2"), ("status", "3")]
+
+
+async def test_a_hundred_cuts_of_a_stream_leave_no_gap_and_no_double(sqlite_store: Store, client, hands, job_id: str) -> None:
+    """The connection breaks after some bytes, often within a frame; what a client had to the end of a frame is what it heard."""
+    lease, random = hands.claim(job_id), Random(7)
+    for epoch in range(1, 200):
+        hands.epoch(lease, epoch, **{"val.loss": 1 / epoch})
+    hands.succeed(lease)
+    seen: list[int] = []
+    for _ in range(100):
+        arrived, cut = b"", random.randrange(1, 900)
+        async for frame in sse.stream(Tails(sqlite_store), jobs.get(sqlite_store, "default", job_id), len(seen), threading.Event()):
+            arrived += frame
+            if len(arrived) >= cut:
+                break
+        seen += durable(arrived[:cut].rpartition(b"\n\n")[0].decode())
+    async for frame in sse.stream(Tails(sqlite_store), jobs.get(sqlite_store, "default", job_id), len(seen), threading.Event()):
+        seen += durable(frame.decode())
+    assert seen == list(range(1, 203))
+
+
+async def test_streams_of_one_job_share_what_is_read_of_it(
+    sqlite_store: Store, client, hands, job_id: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reads, get = [], jobs.get
+    monkeypatch.setattr(jobs, "get", lambda *asked: (reads.append(1), get(*asked))[1])
+    lease, shared, heard = hands.claim(job_id), Tails(sqlite_store), [[] for _ in range(20)]
+    job = get(sqlite_store, "default", job_id)
+    with anyio.fail_after(60):
+        async with anyio.create_task_group() as group:
+            for each in heard:
+                group.start_soon(listening, sse.stream(shared, job, 0, threading.Event()), each)
+            await anyio.sleep(sse.POLL_SECONDS * 4)
+            hands.succeed(lease)
+    assert [durable("".join(each)) for each in heard] == [[1, 2, 3]] * 20
+    # Each stream for itself would read at least five times.
+    assert len(reads) < 60
+    assert shared._tails == {}
+
+
+async def test_a_follower_that_is_woken_does_not_wait_for_the_tick(sqlite_store: Store, client, job_id: str, monkeypatch) -> None:
+    monkeypatch.setattr(tails, "POLL_SECONDS", 1e6)
+    shared = Tails(sqlite_store)
+    stream = sse.stream(shared, jobs.get(sqlite_store, "default", job_id), 0, threading.Event())
+    with anyio.fail_after(30):
+        heard = [(await anext(stream)).decode() for _ in range(2)]
+        async with anyio.create_task_group() as group:
+            group.start_soon(listening, stream, heard)
+            await anyio.wait_all_tasks_blocked()
+            jobs.cancel(sqlite_store, "default", job_id)
+            shared.wake(job_id)
+    assert durable("".join(heard)) == [1, 2]
 
 
 async def test_a_stream_ends_when_the_service_stops(sqlite_store: Store, client, job_id: str) -> None:
@@ -122,7 +185,7 @@ async def test_a_stream_ends_when_the_service_stops(sqlite_store: Store, client,
     job = jobs.get(sqlite_store, "default", job_id)
     with anyio.fail_after(30):
         async with anyio.create_task_group() as group:
-            group.start_soon(lambda: listening(sse.stream(sqlite_store, job, 0, stopping), heard))
+            group.start_soon(lambda: listening(sse.stream(Tails(sqlite_store), job, 0, stopping), heard))
             await anyio.lowlevel.checkpoint()
             stopping.set()
     assert durable("".join(heard)) in ([], [1])
@@ -130,7 +193,7 @@ async def test_a_stream_ends_when_the_service_stops(sqlite_store: Store, client,
 
 async def test_a_quiet_stream_is_kept_alive_by_comments(sqlite_store: Store, client, job_id: str) -> None:
     job = jobs.get(sqlite_store, "default", job_id)
-    stream = sse.stream(sqlite_store, job, 0, threading.Event(), keep_alive_seconds=0.5)
+    stream = sse.stream(Tails(sqlite_store), job, 0, threading.Event(), keep_alive_seconds=0.5)
     with anyio.fail_after(30):
         heard = [await anext(stream) for _ in range(4)]
     assert [frame.startswith(b":") for frame in heard] == [False, False, True, True]
@@ -140,7 +203,7 @@ async def test_a_stream_outlives_an_outage_of_the_store(sqlite_store: Store, cli
     job, heard = jobs.get(sqlite_store, "default", job_id), []
     with anyio.fail_after(30):
         async with anyio.create_task_group() as group:
-            group.start_soon(lambda: listening(sse.stream(sqlite_store, job, 0, threading.Event()), heard))
+            group.start_soon(lambda: listening(sse.stream(Tails(sqlite_store), job, 0, threading.Event()), heard))
             for name, back in (("jobs", "away"), ("away", "jobs")):
                 with sqlite_store.write() as connection:
                     connection.execute(text(f"ALTER TABLE {name} RENAME TO {back}"))

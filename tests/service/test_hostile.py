@@ -148,10 +148,11 @@ async def test_a_key_that_cannot_be_stored_is_refused(standing: httpx.AsyncClien
     assert (reply.status_code, reply.json()["code"]) == (400, "bad_header")
 
 
-@pytest.mark.parametrize("heard", [b"", b"x", b"-1", b"1.5", b"\x00", b"9" * 5000, b"\xff", "²".encode(), b"1 2", b"+1"])
-async def test_an_event_id_that_no_stream_gave_out_is_refused(standing: httpx.AsyncClient, standing_job: str, heard: bytes) -> None:
-    reply = await standing.get(f"/v1/jobs/{standing_job}/events", headers=[(b"Accept", b"text/event-stream"), (b"Last-Event-ID", heard)])
-    assert (reply.status_code, reply.json()["code"]) == (400, "bad_header")
+@pytest.mark.parametrize("heard", [b"x", b"-1", b"1.5", b"\x00", b"9" * 5000, b"\xff", "²".encode(), b"1 2", b"+1"])
+async def test_an_event_id_that_no_stream_gave_out_is_answered_with_a_resync(client: httpx.AsyncClient, job_id: str, heard: bytes) -> None:
+    await client.post(f"/v1/jobs/{job_id}/cancel")
+    reply = await client.get(f"/v1/jobs/{job_id}/events", headers=[(b"Accept", b"text/event-stream"), (b"Last-Event-ID", heard)])
+    assert [line for line in reply.text.splitlines() if line.startswith("event:")] == ["event: resync", "event: status", "event: status"]
 
 
 @pytest.mark.parametrize("accept", [b"", b"\xff", b"*/*", b"text/html;q=NaN", b"," * 5000, b"\x00"])
@@ -162,7 +163,7 @@ async def test_an_accept_that_asks_for_no_stream_gets_json(standing: httpx.Async
 
 @pytest.mark.parametrize("host", [b"", b"[", b"a b", b"\xff", b"x" * 5000, b"evil:port:99"])
 async def test_a_host_that_is_none_does_not_break_an_error(standing: httpx.AsyncClient, host: bytes) -> None:
-    for path, status in (("/nope", 404), ("/healthz", 200), ("/", 307), ("/docs", 200)):
+    for path, status in (("/nope", 404), ("/healthz", 200), ("/", 200), ("/docs", 200)):
         reply = await standing.get(path, headers=[(b"Host", host)])
         assert reply.status_code == status
 

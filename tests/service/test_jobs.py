@@ -132,35 +132,3 @@ async def test_the_result_is_there_once_the_job_has_succeeded(client: httpx.Asyn
     assert (early["status"], early["code"]) == (409, "not_finished")
     assert (result["object"], result["job_id"]) == ("training.result", job_id)
     assert result["metrics"] == {"test.accuracy": 0.9, "test.loss": "Infinity"}
-
-
-async def test_metrics_can_be_chosen_by_name_scope_and_step(client: httpx.AsyncClient, hands, job_id: str) -> None:
-    lease = hands.claim(job_id)
-    for step in range(1, 10):
-        hands.step(lease, step, **{"train.loss": 1.0 / step, "lr": 0.1})
-    hands.epoch(lease, 1, **{"val.loss": 0.5})
-
-    async def read(**params: object) -> list[tuple[int, str, dict[str, float]]]:
-        page = (await client.get(f"/v1/jobs/{job_id}/metrics", params=params)).json()
-        return [(point["step"], point["scope"], point["values"]) for point in page["data"]]
-
-    assert await read(scope="epoch") == [(10, "epoch", {"val.loss": 0.5})]
-    assert await read(names="val.loss") == [(10, "epoch", {"val.loss": 0.5})]
-    assert await read(names=["lr"], step_from=3, step_to=4) == [(3, "step", {"lr": 0.1}), (4, "step", {"lr": 0.1})]
-    assert [step for step, *_ in await read(max_points=4)] == [1, 4, 7, 10]
-
-
-async def test_a_long_series_comes_in_pages_without_gap_or_repeat(
-    client: httpx.AsyncClient, hands, job_id: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("service.routes.metrics.MAX_READ", 4)
-    lease = hands.claim(job_id)
-    for step in range(1, 11):
-        hands.step(lease, step, lr=0.1)
-    hands.epoch(lease, 1, **{"val.loss": 0.5})
-    seen, start = [], "0"
-    while start is not None:
-        page = (await client.get(f"/v1/jobs/{job_id}/metrics", params={"step_from": start})).json()
-        seen += [(point["step"], point["scope"]) for point in page["data"]]
-        start = page["next_cursor"]
-    assert seen == [(step, "step") for step in range(1, 11)] + [(10, "epoch")]

@@ -1,5 +1,6 @@
 """`python -m service` as its parent sees it: the line that says where, the exit codes, the end."""
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -61,6 +62,30 @@ def test_it_says_where_it_listens_and_ends_open_streams_when_asked_to_end(
     assert "RIDGELINE_PORT" in taken[1]
 
 
+def test_open_streams_end_with_the_process_and_go_on_with_the_next_one(process: subprocess.Popen[str], environment: dict[str, str]) -> None:
+    """Five clients follow a job, one of which never reads. The process ends all the same, and the next one misses nothing."""
+    follow = {"Accept": "text/event-stream"}
+    with httpx.Client(base_url=listening(process)) as client, contextlib.ExitStack() as streams:
+        job = client.post("/v1/jobs", json={}).json()
+        opened = [streams.enter_context(client.stream("GET", job["links"]["events"], headers=follow)) for _ in range(5)]
+        process.send_signal(signal.SIGTERM)
+        heard = ["".join(stream.iter_text()) for stream in opened[:4]]
+        process.communicate(timeout=60)
+    assert all("id: 1" in each for each in heard)
+    with subprocess.Popen([sys.executable, "-m", "service"], env=environment, stdout=-1, stderr=-1, text=True) as again:
+        with httpx.Client(base_url=listening(again)) as client:
+            client.post(job["links"]["cancel"])
+            rest = client.get(job["links"]["events"], headers={**follow, "Last-Event-ID": "1"}).text
+        again.send_signal(signal.SIGTERM)
+        again.communicate(timeout=60)
+    assert [line for line in rest.splitlines() if line.startswith("id:")] == ["id: 2"]
+
+
+def listening(process: subprocess.Popen[str]) -> str:
+    assert process.stdout
+    return process.stdout.readline().split()[1]
+
+
 def test_an_address_that_others_reach_is_refused_unless_the_operator_allows_it(environment: dict[str, str]) -> None:
     code, why = refused(environment, RIDGELINE_HOST="0.0.0.0")
     assert code == 2
@@ -71,6 +96,12 @@ def test_a_setting_that_cannot_be_is_named(environment: dict[str, str]) -> None:
     code, why = refused(environment, RIDGELINE_PORT="http")
     assert code == 2
     assert "RIDGELINE_PORT" in why
+
+
+def test_a_place_for_artifacts_that_cannot_be_is_named(environment: dict[str, str]) -> None:
+    code, why = refused(environment, RIDGELINE_ARTIFACTS_URL="gs://bucket")
+    assert code == 2
+    assert "RIDGELINE_ARTIFACTS_URL" in why
 
 
 def test_a_database_at_another_schema_is_refused_with_the_remedy(environment: dict[str, str], tmp_path: Path) -> None:

@@ -477,6 +477,7 @@ def test_the_trainer_is_told_no_address_and_no_password(supervisor: Supervisor) 
     environment = Path(f"/proc/{supervisor.trainer_pid}/environ").read_bytes()
     assert b"RIDGELINE_PARENT_PID" in environment
     assert b"DATABASE_URL" not in environment
+    assert b"AWS_" not in environment
     assert b"REDIS_URL" not in environment
 
 

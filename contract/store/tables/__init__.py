@@ -106,6 +106,7 @@ job_events = Table(
     Column("data", Document, nullable=False),
 )
 
+EPOCHS = text("scope = 'epoch'")
 metrics = Table(
     "metrics",
     metadata,
@@ -116,6 +117,8 @@ metrics = Table(
     Column("at", Double, nullable=False),
     Column("values", Document, nullable=False),
     CheckConstraint("scope IN ('step', 'epoch')", name="scope_known"),
+    # A job has a row for each epoch among thousands for its steps: they are found without passing over those.
+    Index("ix_metrics_epochs", "job_id", "step", sqlite_where=EPOCHS, postgresql_where=EPOCHS),
 )
 
 checkpoints = Table(
