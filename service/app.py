@@ -22,6 +22,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     """The application; without settings those of the environment, read when it starts. Nothing is opened before that."""
     # Routes and their models are built here rather than when this module is imported: it takes as long as importing FastAPI does.
     from service import errors, openapi
+    from service.measures import Measured, Measures
     from service.middleware import Around
     from service.routes import (
         capabilities,
@@ -33,6 +34,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         metrics,
         pages,
         plots,
+        prometheus,
         results,
     )
 
@@ -49,6 +51,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     )
     app.state.settings = settings
     app.state.stopping = threading.Event()
+    app.state.measures = Measures()
     app.add_middleware(Around)
     errors.install(app)
     for route in (
@@ -61,10 +64,12 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         fine_tuning,
         capabilities,
         health,
+        prometheus,
         pages,
     ):
         app.include_router(route.router)
     openapi.describe(app)
+    app.add_middleware(Measured, measures=app.state.measures)
     return app
 
 
