@@ -24,6 +24,8 @@ class Relation(StrEnum):
     """The same job again, after a failure or a cancel."""
     EXTENSION = "extension"
     """The same job for more epochs, after it has succeeded."""
+    CLONE = "clone"
+    """A job of the same spec, but for what was changed of it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,14 @@ def checkpoint() -> str:
     return f"ckpt_{ULID()!s}".lower()
 
 
+def webhook() -> str:
+    return f"wh_{ULID()!s}".lower()
+
+
+def event() -> str:
+    return f"evt_{ULID()!s}".lower()
+
+
 def request() -> str:
     return f"req_{ULID()!s}".lower()
 

@@ -131,6 +131,10 @@ class Job:
     parent_relation: str | None = None
     start_checkpoint_id: str | None = None
     """The parent's checkpoint that it begins from, until it has one of its own."""
+    init_checkpoint_id: str | None = None
+    """The checkpoint whose weights it starts from, of whichever job: `init_from` of its spec."""
+    deleted_at: float | None = None
+    """When its owner deleted it: from then on nobody sees it, and later its row and bytes are purged."""
     event_seq: int = 0
     """Of the newest event."""
 

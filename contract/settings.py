@@ -4,7 +4,7 @@ from functools import cache
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 Seconds = Annotated[float, Field(gt=0, le=86_400)]
@@ -57,11 +57,25 @@ class Settings(BaseSettings):
     """How old bytes in the artifact store must be before those that no row names are removed; longer than any upload takes."""
     trainer_stop_seconds: Seconds = 20.0
     """How long a trainer may take to reach a step boundary and write its checkpoint before it is killed."""
+    purge_seconds: Annotated[float, Field(ge=0, le=366 * 86_400)] = 86_400.0
+    """How long a deleted job, which nobody sees any more, is kept before its rows and bytes are removed for good."""
 
     artifacts_url: str | None = None
     """`s3://BUCKET/PREFIX` keeps artifacts in a bucket in place of `artifacts_folder`; keys and region come from the AWS_ variables."""
     s3_endpoint: str | None = None
     """Another S3 than Amazon's, as `http://127.0.0.1:9000`."""
+    secret_key: SecretStr | None = None
+    """At least 32 characters, the same for all API processes. With it no secret of a webhook is stored: each is derived from it, and is
+    lost with it. Without it they are in the database as they are."""
+    webhook_allow_private: bool = False
+    """Let webhooks lead into private networks, and by http to this machine. Whoever may make webhooks can then reach both."""
+
+    @field_validator("secret_key")
+    @classmethod
+    def _is_long(cls, key: SecretStr | None) -> SecretStr | None:
+        if key is not None and len(key.get_secret_value()) < 32:
+            raise ValueError("must have at least 32 characters; `openssl rand -base64 32` makes one")
+        return key
 
     @model_validator(mode="after")
     def _renews_in_time(self) -> Self:

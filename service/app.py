@@ -22,11 +22,15 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     """The application; without settings those of the environment, read when it starts. Nothing is opened before that."""
     # Routes and their models are built here rather than when this module is imported: it takes as long as importing FastAPI does.
     from service import errors, openapi
+    from service.hooks import announced
     from service.measures import Measured, Measures
     from service.middleware import Around
     from service.routes import (
+        actions,
+        batch,
         capabilities,
         checkpoints,
+        compare,
         events,
         fine_tuning,
         health,
@@ -35,7 +39,9 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         pages,
         plots,
         prometheus,
+        queue,
         results,
+        webhooks,
     )
 
     # Of FastAPIOffline the files of Swagger UI; our own page starts it, since theirs needs a script inline.
@@ -56,18 +62,24 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     errors.install(app)
     for route in (
         jobs,
+        actions,
+        compare,
         events,
         metrics,
         results,
         checkpoints,
         plots,
+        webhooks,
         fine_tuning,
         capabilities,
+        queue,
         health,
         prometheus,
         pages,
+        batch,
     ):
         app.include_router(route.router)
+    announced.announce(app)
     openapi.describe(app)
     app.add_middleware(Measured, measures=app.state.measures)
     return app

@@ -1,37 +1,41 @@
-"""What a cursor of a list holds: where the next page begins and which filters the first one had."""
+"""What a cursor of a list holds: where the next page begins, and which filters and order the first one had."""
 
 import base64
+import hashlib
 import json
 import re
-from collections.abc import Sequence
 
 from contract.errors import BadCursorError
-from contract.job import JobState
+from contract.store.listing import Place
 
 _JOB_ID = re.compile(r"job_[0-9a-z]{26}")
 _MAX_LENGTH = 1024
 
 
-def encode(before_id: str, states: Sequence[JobState]) -> str:
-    """An opaque cursor to the jobs older than `before_id` in one of `states`."""
-    text = json.dumps([before_id, sorted(set(states))], separators=(",", ":"))
+def encode(place: Place, filters: str) -> str:
+    """An opaque cursor to what comes after `place` under these filters, which are told by any text that differs where they do."""
+    text = json.dumps([place.priority, place.id, _digest(filters)], separators=(",", ":"))
     return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
 
 
-def decode(cursor: str, states: Sequence[JobState]) -> str:
-    """The id that the next page begins after. Raises BadCursorError for what no list gave out, or not under these filters."""
-    before_id, filters = _read(cursor)
-    if filters != sorted(set(states)):
-        raise BadCursorError("the cursor belongs to a list with other filters; repeat the filters of its first page")
-    return before_id
+def decode(cursor: str, filters: str) -> Place:
+    """Where the next page begins. Raises BadCursorError for what no list gave out, or not under these filters."""
+    place, digest = _read(cursor)
+    if digest != _digest(filters):
+        raise BadCursorError("the cursor belongs to a list with other filters or another order; repeat those of its first page")
+    return place
 
 
-def _read(cursor: str) -> tuple[str, object]:
+def _read(cursor: str) -> tuple[Place, object]:
     try:
         padded = cursor[:_MAX_LENGTH].encode("ascii") + b"=" * (-len(cursor) % 4)
         match json.loads(base64.b64decode(padded, altchars=b"-_", validate=True)):
-            case [str(before_id), filters] if _JOB_ID.fullmatch(before_id):
-                return before_id, filters
+            case [int(priority), str(job_id), digest] if abs(priority) <= 100 and _JOB_ID.fullmatch(job_id):
+                return Place(priority, job_id), digest
     except (ValueError, RecursionError):
         pass  # told below, with the cursors that decode to something else
     raise BadCursorError("no list gave out this cursor; take next_cursor as it is, or begin without one")
+
+
+def _digest(filters: str) -> str:
+    return hashlib.sha256(filters.encode()).hexdigest()[:16]

@@ -57,6 +57,13 @@ async def _job_id(job_id: Annotated[str, Path(description="The job's `id`.", exa
 JobId = Annotated[str, Depends(_job_id)]
 
 
+def known(store: SqlStore, tenant: str, job_id: str) -> JobRow:
+    """The job of a query or a body. Raises NotFoundError, also for what is no id at all."""
+    if not _JOB_ID.fullmatch(job_id):
+        raise UnknownNameError("job")
+    return jobs.get(store, tenant, job_id)
+
+
 def _job(job_id: JobId, store: Store, tenant: Tenant) -> JobRow:
     return jobs.get(store, tenant, job_id)
 

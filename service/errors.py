@@ -64,6 +64,12 @@ class UnknownNameError(NotFoundError):
         RequestError.__init__(self, f"there is no such {noun}")
 
 
+class PreconditionFailedError(RequestError):
+    """The job is not any longer as the client believes it to be."""
+
+    code = "precondition_failed"
+
+
 class RangeError(RequestError):
     """No byte of the range asked for exists. `size` is how many there are."""
 
@@ -109,6 +115,7 @@ STATUS: Final[dict[type[RidgelineError], HTTPStatus]] = {
     InvalidBodyError: HTTPStatus.UNPROCESSABLE_ENTITY,
     UnsupportedMediaTypeError: HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
     BodyTooLargeError: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+    PreconditionFailedError: HTTPStatus.PRECONDITION_FAILED,
     RangeError: HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE,
     NotAcceptableError: HTTPStatus.NOT_ACCEPTABLE,
     NotFinishedError: HTTPStatus.CONFLICT,

@@ -6,6 +6,7 @@ from fastapi import FastAPI
 
 from contract.spec import JobSpec
 from service import actions, errors, illustration, shapes
+from service.hooks import announced, asked
 
 Json = dict[str, Any]
 
@@ -44,6 +45,63 @@ EXTENSION_BODY: Final[Json] = {
     }
 }
 
+AMENDMENT_BODY: Final[Json] = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            kind: {
+                "schema": {"$ref": "#/components/schemas/Change"},
+                "example": {"name": "fashion-l1-again", "metadata": {"team": "vision"}, "priority": 5},
+            }
+            for kind in ("application/merge-patch+json", "application/json")
+        },
+    }
+}
+
+CANCEL_BODY: Final[Json] = {
+    "requestBody": {
+        "required": False,
+        "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Cancel"}, "example": {"mode": "graceful"}}},
+    }
+}
+
+CLONE_BODY: Final[Json] = {
+    "requestBody": {
+        "required": False,
+        "content": {
+            "application/json": {
+                "schema": {"$ref": "#/components/schemas/Clone"},
+                "examples": {
+                    "overrides": {
+                        "summary": "The same with a stronger penalty",
+                        "value": {"overrides": {"name": "stronger", "penalties": [{"kind": "l1", "lambda": 1e-4}]}},
+                    },
+                    "init_from": {
+                        "summary": "From its best weights, with another optimizer",
+                        "value": {"init_from": "best", "overrides": {"optimizer": {"kind": "sgd", "lr": 0.01}}},
+                    },
+                    "extend_epochs": {"summary": "On from where it ended", "value": {"extend_epochs": 5}},
+                },
+            }
+        },
+    }
+}
+
+BATCH_BODY: Final[Json] = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "application/json": {
+                "schema": {"$ref": "#/components/schemas/Choice"},
+                "examples": {
+                    "ids": {"summary": "These", "value": {"ids": ["job_01kaj3v2m4n5p6q7r8s9t0v1w2"]}},
+                    "filter": {"summary": "Up to 100 of those", "value": {"status": ["queued"], "label": {"team": "vision"}}},
+                },
+            }
+        },
+    }
+}
+
 EVENT_STREAM: Final[Json] = {
     "description": "A page of events; with `Accept: text/event-stream` a stream of them.",
     "content": {
@@ -79,6 +137,7 @@ TAGS: Final[list[Json]] = [
     {"name": "progress", "description": "What a job says while it trains: events, live or later, and metrics."},
     {"name": "results", "description": "What a job leaves: its result, and checkpoints to download."},
     {"name": "fine-tuning", "description": "The same jobs in the shapes of OpenAI's fine-tuning API, for programs written for that one."},
+    {"name": "webhooks", "description": "Have a place of yours told of jobs: signed messages, sent until they arrive, and a log of them."},
     {"name": "service", "description": "What this service offers and how it is."},
 ]
 
@@ -88,6 +147,7 @@ _TOLD: Final = {
     406: "The page has none of the forms that Accept names.",
     409: "The job is in a state that does not allow this.",
     410: "It existed and is not kept any longer.",
+    412: "The job was changed since the reply whose ETag `If-Match` names.",
     413: "The body is too large.",
     415: "The body is not JSON.",
     416: "The range begins past the end.",
@@ -132,7 +192,8 @@ def describe(app: FastAPI) -> None:
 
 def _finished(document: Json) -> Json:
     schemas = document["components"]["schemas"]
-    for model in (JobSpec, actions.Retry, actions.Extension, errors.Problem, shapes.Event, shapes.Live, shapes.Resync, shapes.Result):
+    models = (JobSpec, *actions.BODIES, errors.Problem, shapes.Event, shapes.Live, shapes.Resync, shapes.Result)
+    for model in (*models, asked.NewWebhook, asked.WebhookChange, asked.Rotation):
         described = model.model_json_schema(ref_template="#/components/schemas/{model}")
         for name, schema in {**described.pop("$defs", {}), model.__name__: described}.items():
             assert schemas.setdefault(name, schema) == schema or name in _SHARED, f"two schemas are called {name}"
@@ -141,6 +202,7 @@ def _finished(document: Json) -> Json:
         schemas[name]["properties"]["spec"] = {"$ref": "#/components/schemas/JobSpec", "description": field["description"]}
     for unused in ("HTTPValidationError", "ValidationError"):
         schemas.pop(unused, None)
+    announced.exemplify(document["webhooks"])
     for path in document["paths"].values():
         for operation in path.values():
             _finish(operation)

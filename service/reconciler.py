@@ -9,7 +9,7 @@ import structlog
 from contract.artifacts import Artifacts
 from contract.errors import OperatorError, StoreUnavailableError
 from contract.job import Job
-from contract.store import Store, checkpoints, sweep, workers
+from contract.store import Store, checkpoints, removal, sweep, workers
 from service import garbage
 
 log = structlog.get_logger(__name__)
@@ -33,17 +33,21 @@ class Reconciler:
         lease_seconds: float,
         every_seconds: float,
         garbage_seconds: float = 3600.0,
+        purge_seconds: float = 86_400.0,
         stopping: threading.Event,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._store, self._artifacts, self._ring = store, artifacts, ring
         self._lease_seconds, self._every_seconds = lease_seconds, every_seconds
         self._stopping, self._clock = stopping, clock
-        self._garbage_seconds = garbage_seconds
+        self._garbage_seconds, self._purge_seconds = garbage_seconds, purge_seconds
         self._may_expire_at = self._may_collect_at = clock()
         self._told: dict[str, str] = {}
         # Two loops: an artifact store that hangs, or takes its time, must keep nobody's job waiting.
-        loops = {"reconciler": (self._expire, self._time_out, self._ring_again, self._forget), "tidier": (self._purge, self._collect)}
+        loops = {
+            "reconciler": (self._expire, self._time_out, self._ring_again, self._forget),
+            "tidier": (self._purge, self._purge_jobs, self._collect),
+        }
         self._deeds = tuple(loops.values())
         self._threads = [threading.Thread(target=self._run, args=[deeds], name=name, daemon=True) for name, deeds in loops.items()]
 
@@ -117,6 +121,20 @@ class Reconciler:
                 failed = error  # told at the end: one that cannot be removed must not keep the others
             else:
                 checkpoints.purged(self._store, checkpoint_id)
+        if failed:
+            raise failed
+
+    def _purge_jobs(self) -> None:
+        """Remove what jobs deleted long ago have left: bytes first, since nobody would know of them once the row is gone."""
+        failed: OperatorError | None = None
+        for job_id in removal.to_purge(self._store, self._purge_seconds):
+            try:
+                self._artifacts.delete(job_id)
+            except OperatorError as error:
+                failed = error
+            else:
+                log.info("reconciler purges a deleted job", job=job_id)
+                removal.purge(self._store, job_id)
         if failed:
             raise failed
 

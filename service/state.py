@@ -3,7 +3,7 @@
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -12,6 +12,8 @@ from contract.artifacts import Artifacts
 from contract.settings import Settings
 from contract.store import Store
 from service.bell import Bell
+from service.forecast import Forecast
+from service.hooks.courier import Courier
 from service.reconciler import Reconciler
 from service.tails import Tails
 
@@ -31,13 +33,15 @@ class State:
     celery: "Celery"
     bell: Bell
     tails: Tails
+    courier: Courier
     stopping: threading.Event
     """Set when the process is asked to end: streams and loops look at it."""
+    forecast: Forecast = field(default_factory=Forecast)
 
 
 @contextmanager
 def opened(settings: Settings, stopping: threading.Event) -> Iterator[State]:
-    """Everything open and both threads running. Reaches for no server: what is down is told by /readyz, not by a crash."""
+    """Everything open and every thread running. Reaches for no server: what is down is told by /readyz, not by a crash."""
     store = Store(settings.database_url)
     artifacts = objects.opened(settings)
     celery = queue.app(settings.redis_url)
@@ -49,14 +53,18 @@ def opened(settings: Settings, stopping: threading.Event) -> Iterator[State]:
         lease_seconds=settings.lease_seconds,
         every_seconds=settings.reconcile_seconds,
         garbage_seconds=settings.garbage_seconds,
+        purge_seconds=settings.purge_seconds,
         stopping=stopping,
     )
+    courier = Courier(store, settings, stopping)
     bell.start()
     reconciler.start()
+    courier.start()
     try:
-        yield State(settings, store, artifacts, celery, bell, Tails(store), stopping)
+        yield State(settings, store, artifacts, celery, bell, Tails(store), courier, stopping)
     finally:
         stopping.set()
+        courier.stop(_STOP_SECONDS / 2)
         bell.stop()
         reconciler.join(_STOP_SECONDS)
         store.close()

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from contract.job import Job, JobState, Json
-from contract.store import checkpoints, jobs, metrics, rows, workers
+from contract.store import checkpoints, metrics, rows, workers
 from service import shapes
 
 
@@ -13,7 +13,7 @@ def time(seconds: float) -> str:
     return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-def job(row: Job, place: jobs.Place | None, moves: Sequence[rows.Event]) -> shapes.Job:
+def job(row: Job, place: shapes.QueuePlace | None, moves: Sequence[rows.Event]) -> shapes.Job:
     """What a client sees of a job. `moves` are its status events."""
     here = f"/v1/jobs/{row.id}"
     return shapes.Job(
@@ -28,7 +28,7 @@ def job(row: Job, place: jobs.Place | None, moves: Sequence[rows.Event]) -> shap
         updated_at=time(row.updated_at),
         spec=row.spec,
         progress=progress(row),
-        queue=shapes.QueuePlace(position=place.position, jobs_ahead=place.jobs_ahead, waits_for=row.resumes_on) if place else None,
+        queue=place,
         attempt=row.attempt,
         latest_metrics=row.latest_metrics,
         best=shapes.Best(**row.best) if row.best else None,
@@ -48,6 +48,7 @@ def job(row: Job, place: jobs.Place | None, moves: Sequence[rows.Event]) -> shap
             resume=f"{here}/resume",
             retry=f"{here}/retry",
             extend=f"{here}/extend",
+            clone=f"{here}/clone",
         ),
     )
 
@@ -73,7 +74,8 @@ def point(row: metrics.Point, values: Json) -> shapes.MetricPoint:
 
 
 def checkpoint(row: checkpoints.Checkpoint, of: Job) -> shapes.Checkpoint:
-    here = f"/v1/jobs/{row.job_id}/checkpoints/{row.id}/files"
+    # Below the job that was asked: the one that wrote it may be deleted, while this one goes on from it.
+    here = f"/v1/jobs/{of.id}/checkpoints/{row.id}/files"
     names = {"best": of.best_checkpoint_id or of.checkpoint_id, "last": of.checkpoint_id}
     return shapes.Checkpoint(
         id=row.id,

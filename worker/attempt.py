@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from contract import events
 from contract.artifacts import Artifacts
-from contract.errors import ArtifactCorruptError, ArtifactsUnavailableError, LostLeaseError, NotFoundError, StoreUnavailableError
+from contract.errors import ArtifactCorruptError, ArtifactsUnavailableError, GoneError, LostLeaseError, NotFoundError, StoreUnavailableError
 from contract.events import FailureCode
 from contract.job import Job, JobState
 from contract.settings import Settings
@@ -66,7 +66,7 @@ class Attempt:
         except ValidationError as error:
             message = f"the spec is not one of this version's: {error.error_count()} faults"
             return _failed(FailureCode.SPEC_INVALID, message, "submit the job anew; /v1/jobs/validate tells what has changed")
-        except ArtifactCorruptError as error:
+        except (ArtifactCorruptError, GoneError) as error:
             return _failed(FailureCode.ARTIFACT_CORRUPT, str(error), "submit the job anew, and check the disk of the artifact store")
         except (ArtifactsUnavailableError, OSError) as error:
             if self._stopping is None:
@@ -91,6 +91,7 @@ class Attempt:
             self._tenure.news.warn(sentence)
         return orders.Train(
             job_id=job.id,
+            weights=None if folder else self._weights(job),
             spec=JobSpec.model_validate(job.spec),
             scratch=str(self._scratch),
             checkpoint=str(folder) if folder else None,
@@ -98,6 +99,14 @@ class Attempt:
             checkpoint_share=self._settings.checkpoint_share,
             begun_with_epochs=begun_with,
         )
+
+    def _weights(self, job: Job) -> str | None:
+        """Where those lie that the job starts from, if it has no checkpoint of its own to go on from."""
+        start = self._tenure.steadily(lambda: checkpoints.to_start_from(self._store, job))
+        if start is None:
+            return None
+        fetch = Carrier(lambda: storage.fetch_weights(self._artifacts, start, self._scratch / "weights"))
+        return str(self._meanwhile(fetch, lambda: self._stopping is not None))
 
     def _drive(self) -> events.Event | Died:
         """Listen to the trainer and renew the lease until the trainer has said its last word on the job."""

@@ -122,7 +122,7 @@ def _result(job: Job, result: events.Result, start_seconds: float) -> Json:
     body = result.model_dump(mode="python")
     queued = (job.started_at or job.created_at) - job.created_at
     body["timings"] = {"queue": queued, "start": start_seconds, **body["timings"]}
-    lineage = {"spec_sha256": job.spec_sha256, "seed": job.spec["seed"], "attempts": job.attempt}
+    lineage = {"spec_sha256": job.spec_sha256, "seed": job.spec["seed"], "attempts": job.attempt, "init_from": job.init_checkpoint_id}
     return {
         **body,
         "best": job.best,

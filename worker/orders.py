@@ -25,6 +25,8 @@ class Train(_Order):
     """An empty folder for this attempt's checkpoints."""
     checkpoint: str | None = None
     """The folder of a whole checkpoint to resume from."""
+    weights: str | None = None
+    """The file of the weights to start from, where no checkpoint is resumed; the seed draws them otherwise."""
     checkpoint_seconds: float = 300.0
     """In an epoch longer than this, an interim checkpoint is written each time so long has passed."""
     checkpoint_share: float = 0.02

@@ -6,6 +6,7 @@ import shutil
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Final
 
 from contract.artifacts import Artifacts
 from contract.errors import ArtifactCorruptError, ArtifactsUnavailableError, NotFoundError
@@ -13,6 +14,8 @@ from contract.events import CheckpointWritten
 from contract.job import Job
 from contract.store.checkpoints import Checkpoint, Draft
 from contract.store.leases import Lease
+
+WEIGHTS: Final = "model.safetensors"
 
 
 def clear_scratch(scratch: Path, job: Job, older_than_seconds: float) -> None:
@@ -67,9 +70,19 @@ def fetch_newest(artifacts: Artifacts, job: Job, kept: Sequence[Checkpoint], scr
     return None, broken
 
 
-def _fetch(artifacts: Artifacts, checkpoint: Checkpoint, folder: Path) -> Path:
+def fetch_weights(artifacts: Artifacts, checkpoint: Checkpoint, folder: Path) -> Path:
+    """The file of the checkpoint's weights alone. Raises ArtifactCorruptError, or ArtifactsUnavailableError where it is not there."""
+    try:
+        return _fetch(artifacts, checkpoint, folder, only=WEIGHTS) / WEIGHTS
+    except NotFoundError as error:
+        raise ArtifactsUnavailableError(f"the weights of checkpoint {checkpoint.id} are not in the artifact store: {error}") from error
+
+
+def _fetch(artifacts: Artifacts, checkpoint: Checkpoint, folder: Path, only: str | None = None) -> Path:
     folder.mkdir(parents=True)
     for file in checkpoint.files:
+        if only not in {None, file.name}:
+            continue
         digest = hashlib.sha256()
         with (folder / file.name).open("wb") as target:
             for piece in artifacts.read(f"{checkpoint.prefix}/{file.name}"):

@@ -20,6 +20,7 @@ from contract.spec.penalties import Penalty
 from contract.spec.schedules import Schedule
 
 MetadataKey = Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9_.\-/]+$")]
+CheckpointId = Annotated[str, Field(pattern=r"^ckpt_[0-9a-z]{26}$", examples=["ckpt_01kaj3v2m4n5p6q7r8s9t0v1w2"])]
 Precision = Literal["auto", "float32", "bfloat16", "float64"]
 Device = Literal["auto", "cpu", "cuda"]
 
@@ -82,6 +83,9 @@ class JobSpec(Spec):
     """When a checkpoint is written, and which are kept."""
     limits: Limits = Limits()
     """Times after which the job is given up."""
+    init_from: CheckpointId | None = None
+    """A checkpoint of any job of yours whose weights the training starts from, in place of weights drawn by the seed: of a network with
+    the same layers. Weights only: the optimizer, the schedule and the count of epochs begin anew."""
     device: Device = "auto"
     """`auto` takes whichever device a free worker has."""
     priority: Annotated[int, Field(ge=-100, le=100)] = 0

@@ -10,7 +10,7 @@ from contract.errors import GoneError, NotFoundError
 from contract.events import File
 from contract.job import Job, Json
 from contract.lifecycle import Actor
-from contract.store import rows
+from contract.store import removal, rows
 from contract.store.engine import Store
 from contract.store.leases import Lease
 from contract.store.rows import Note
@@ -102,6 +102,18 @@ def to_resume(store: Store, job: Job) -> list[Checkpoint]:
     query = select(checkpoints).where(checkpoints.c.job_id == writer, checkpoints.c.deleted_at.is_(None)).order_by(checkpoints.c.seq.desc())
     with store.read() as connection:
         return [_from_row(row) for row in connection.execute(query).mappings()]
+
+
+def to_start_from(store: Store, job: Job) -> Checkpoint | None:
+    """The checkpoint whose weights the job starts from; None where the seed draws them. Raises GoneError where it is not there any more."""
+    if job.init_checkpoint_id is None:
+        return None
+    query = select(checkpoints).where(checkpoints.c.id == job.init_checkpoint_id, checkpoints.c.deleted_at.is_(None))
+    with store.read() as connection:
+        row = connection.execute(query).mappings().one_or_none()
+    if row is None:
+        raise GoneError(f"checkpoint '{job.init_checkpoint_id}', whose weights the job starts from, is not kept any longer")
+    return _from_row(row)
 
 
 def begun_with_epochs(store: Store, job: Job, kept: Sequence[Checkpoint]) -> int | None:
@@ -201,13 +213,14 @@ def _retain(connection: Connection, job: Job, policy: Json, now: float) -> None:
     kept = select(checkpoints.c.id, checkpoints.c.score, checkpoints.c.pinned).where(
         checkpoints.c.job_id == job.id, checkpoints.c.deleted_at.is_(None)
     )
-    found = connection.execute(kept.order_by(checkpoints.c.seq.desc())).all()
+    # Locked, so that a job which is just being made to start from one of them is seen below.
+    found = connection.execute(kept.order_by(checkpoints.c.seq.desc()).with_for_update()).all()
     last = {row.id for row in found[: policy["keep_last"]]}
     scored = sorted((row for row in found if row.score is not None), key=lambda row: row.score, reverse=True)
     best = {row.id for row in scored[: policy["keep_best"]]} | {job.best_checkpoint_id}
     surplus = [row.id for row in found if row.id not in last | best and not row.pinned]
     if surplus:
-        connection.execute(update(checkpoints).where(checkpoints.c.id.in_(surplus)).values(deleted_at=now))
+        connection.execute(update(checkpoints).where(checkpoints.c.id.in_(surplus), ~removal.needed()).values(deleted_at=now))
 
 
 def _from_row(row: RowMapping) -> Checkpoint:

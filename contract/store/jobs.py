@@ -1,20 +1,21 @@
-"""What clients do with jobs: submit, read, list, cancel, pause, resume, retry, extend."""
+"""What clients do with jobs: submit, read, amend, cancel, pause, resume, retry, extend, clone."""
 
 import hashlib
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import ColumnElement, Connection, select
 from sqlalchemy.exc import IntegrityError
 
-from contract import continuation, ids, lifecycle
-from contract.continuation import Begin, Continuation, Resume
-from contract.errors import IdempotencyMismatchError, NotFoundError, StateConflictError
-from contract.job import Job, JobState, Json
+from contract import amendment, continuation, ids, lifecycle
+from contract.amendment import Amendment
+from contract.continuation import Begin, Continuation, Relation, Resume
+from contract.errors import GoneError, IdempotencyMismatchError, NotFoundError, StateConflictError
+from contract.job import Job, Json
 from contract.lifecycle import Actor
 from contract.spec import JobSpec
-from contract.store import rows
+from contract.store import beginnings, rows
 from contract.store.engine import Store
 from contract.store.tables import STANDING_RETRY, job_events, jobs, results
 
@@ -27,20 +28,25 @@ class Submission:
     replayed: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
-    """Where a queued job stands: from 1, and how many are before it."""
-
-    position: int
-    jobs_ahead: int
-
-
 def submit(store: Store, tenant: str, spec: JobSpec, key: str | None = None) -> Submission:
     """Write the job down. Once this returns, the job will reach exactly one terminal state.
 
-    With an idempotency `key` used before, the first job is returned; raises IdempotencyMismatchError if its spec was another.
+    With an idempotency `key` used before, the first job is returned; raises IdempotencyMismatchError if its spec was another, GoneError
+    if that job was deleted. Raises InvalidSpecError where the spec names weights that are not there.
     """
-    return _once(store, tenant, key, spec.model_dump(mode="json"), lambda _, now: _new(tenant, spec, now))
+
+    def first(connection: Connection, now: float) -> Job:
+        beginnings.assert_there(connection, tenant, spec)
+        return _new(tenant, spec, now)
+
+    return _once(store, tenant, key, spec.model_dump(mode="json"), first)
+
+
+def assert_possible(store: Store, tenant: str, spec: JobSpec) -> None:
+    """What `submit` asks of the store before it writes the job down. Raises InvalidSpecError."""
+    if spec.init_from is not None:
+        with store.read() as connection:
+            beginnings.assert_there(connection, tenant, spec)
 
 
 def retry(store: Store, tenant: str, job_id: str, begin: Begin = "last", resume: Resume | None = None) -> Submission:
@@ -58,8 +64,8 @@ def retry(store: Store, tenant: str, job_id: str, begin: Begin = "last", resume:
         return Submission(rows.create(connection, _new(tenant, asked.spec, now, asked), now), replayed=False)
 
 
-def extend(store: Store, tenant: str, job_id: str, epochs: int, key: str | None = None) -> Submission:
-    """A new job that trains this one, which has succeeded, for so many `epochs` more.
+def extend(store: Store, tenant: str, job_id: str, epochs: int, key: str | None = None, beside: Json | None = None) -> Submission:
+    """A new job that trains this one, which has succeeded, for so many `epochs` more; `beside` are fields of its spec that change too.
 
     With a `key` used before, the first job is returned, as by `submit`. Raises NotFoundError, StateConflictError, InvalidSpecError
     and IdempotencyMismatchError.
@@ -67,30 +73,50 @@ def extend(store: Store, tenant: str, job_id: str, epochs: int, key: str | None 
 
     def extension(connection: Connection, now: float) -> Job:
         parent = rows.lock(connection, job_id, tenant)
-        asked = continuation.extension(parent, _stop_reason(connection, parent), epochs)
+        asked = continuation.extension(replace(parent, spec=parent.spec | (beside or {})), _stop_reason(connection, parent), epochs)
         return _new(tenant, asked.spec, now, asked)
 
-    return _once(store, tenant, key, {"extend": job_id, "epochs": epochs}, extension)
+    return _once(store, tenant, key, {"extend": job_id, "epochs": epochs} | ({"beside": beside} if beside else {}), extension)
+
+
+def clone(store: Store, tenant: str, job_id: str, specify: Callable[[Job], JobSpec], request: Json, key: str | None = None) -> Submission:
+    """A new job of the spec that `specify` makes of this one, which may stand anywhere and stays as it is.
+
+    With a `key` used before for the same `request`, the first job is returned, as by `submit`. Raises NotFoundError, InvalidSpecError
+    and what `specify` raises.
+    """
+
+    def copy(connection: Connection, now: float) -> Job:
+        parent = rows.lock(connection, job_id, tenant)
+        spec = specify(parent)
+        beginnings.assert_there(connection, tenant, spec)
+        return _new(tenant, spec, now, Continuation(parent.id, Relation.CLONE, spec, None, None, None))
+
+    return _once(store, tenant, key, {"clone": job_id, **request}, copy)
 
 
 def get(store: Store, tenant: str, job_id: str) -> Job:
-    """The job as it stands. Raises NotFoundError, also for another tenant's."""
+    """The job as it stands. Raises NotFoundError, also for another tenant's and for one that was deleted."""
     with store.read() as connection:
-        row = connection.execute(select(jobs).where(jobs.c.id == job_id, jobs.c.tenant == tenant)).mappings().one_or_none()
+        row = connection.execute(select(jobs).where(*_visible(tenant, job_id))).mappings().one_or_none()
     if row is None:
         raise NotFoundError("job", job_id)
     return rows.from_row(row)
 
 
-def page(store: Store, tenant: str, limit: int, before_id: str | None = None, states: Sequence[JobState] = ()) -> list[Job]:
-    """Up to `limit` jobs, newest first, those older than `before_id`, in one of `states` if any are given."""
-    query = select(jobs).where(jobs.c.tenant == tenant).order_by(jobs.c.id.desc()).limit(limit)
-    if before_id is not None:
-        query = query.where(jobs.c.id < before_id)
-    if states:
-        query = query.where(jobs.c.state.in_([state.value for state in states]))
+def version(store: Store, tenant: str, job_id: str) -> int:
+    """The job's version alone, for who waits for it to change: cheaper than the job. Raises NotFoundError, as `get` does."""
     with store.read() as connection:
-        return [rows.from_row(row) for row in connection.execute(query).mappings()]
+        found = connection.execute(select(jobs.c.version).where(*_visible(tenant, job_id))).scalar_one_or_none()
+    if found is None:
+        raise NotFoundError("job", job_id)
+    return int(found)
+
+
+def amend(store: Store, tenant: str, job_id: str, specify: Callable[[Job], Amendment]) -> Job:
+    """The job with what `specify` changes of it. Raises NotFoundError, StateConflictError, and what `specify` raises."""
+    job, _ = _moved(store, tenant, job_id, lambda job, now: amendment.amend(job, specify(job), now))
+    return job
 
 
 def cancel(store: Store, tenant: str, job_id: str) -> tuple[Job, bool]:
@@ -109,17 +135,6 @@ def resume(store: Store, tenant: str, job_id: str) -> tuple[Job, bool]:
     Raises NotFoundError, StateConflictError. The caller rings.
     """
     return _moved(store, tenant, job_id, lifecycle.resume)
-
-
-def places(store: Store, found: Sequence[Job]) -> dict[str, Place]:
-    """Where each of these jobs that is queued stands among all queued ones."""
-    if not any(job.state is JobState.QUEUED for job in found):
-        return {}
-    order = func.row_number().over(order_by=(jobs.c.priority.desc(), jobs.c.id)).label("position")
-    ranked = select(jobs.c.id, order).where(jobs.c.state == JobState.QUEUED.value).subquery()
-    with store.read() as connection:
-        rows_found = connection.execute(select(ranked).where(ranked.c.id.in_([job.id for job in found]))).all()
-    return {row.id: Place(row.position, row.position - 1) for row in rows_found}
 
 
 def transitions(store: Store, job_ids: Sequence[str]) -> dict[str, list[rows.Event]]:
@@ -150,6 +165,10 @@ def result(store: Store, job_id: str) -> Json | None:
     return body
 
 
+def _visible(tenant: str, job_id: str) -> tuple[ColumnElement[bool], ...]:
+    return (jobs.c.id == job_id, jobs.c.tenant == tenant, jobs.c.deleted_at.is_(None))
+
+
 def _moved(store: Store, tenant: str, job_id: str, deed: Callable[[Job, float], Job]) -> tuple[Job, bool]:
     with store.write() as connection:
         before = rows.lock(connection, job_id, tenant)
@@ -164,6 +183,9 @@ def _once(store: Store, tenant: str, key: str | None, request: Json, make: Calla
     Raises IdempotencyMismatchError where it came with another one.
     """
     digest = _sha256(request)
+    # Looked for first: what was asked once is answered again though by now it could not be asked anew.
+    if key is not None and (earlier := _earlier(store, tenant, key, digest)):
+        return Submission(earlier, replayed=True)
     try:
         with store.write() as connection:
             now = store.now(connection)
@@ -185,6 +207,9 @@ def _earlier(store: Store, tenant: str, key: str, digest: str) -> Job | None:
     job = rows.from_row(row)
     if job.request_sha256 != digest:
         raise IdempotencyMismatchError(f"the Idempotency-Key was used for job {job.id} with another request; take a new key for a new job")
+    if job.deleted_at is not None:
+        # A late repetition must not bring back what was deleted on purpose.
+        raise GoneError(f"the Idempotency-Key was used for job {job.id}, which was deleted since; take a new key for a new job")
     return job
 
 
@@ -210,6 +235,7 @@ def _new(tenant: str, spec: JobSpec, now: float, origin: Continuation | None = N
         parent_job_id=origin.parent_job_id if origin else None,
         parent_relation=origin.relation.value if origin else None,
         start_checkpoint_id=origin.start_checkpoint_id if origin else None,
+        init_checkpoint_id=spec.init_from,
         resumes_on=origin.resumes_on if origin else None,
         best=origin.best if origin else None,
         best_checkpoint_id=origin.best["checkpoint_id"] if origin and origin.best else None,

@@ -9,6 +9,7 @@ from contract import numbers
 from contract.errors import NotFoundError, StoreUnavailableError
 from contract.job import FIELDS, Job, JobState, Json
 from contract.lifecycle import Actor
+from contract.store import outbox
 from contract.store.tables import job_events, jobs
 
 EventType = Literal["status", "epoch", "checkpoint", "warning", "log"]
@@ -50,10 +51,10 @@ def to_row(job: Job) -> dict[str, Any]:
 
 
 def lock(connection: Connection, job_id: str, tenant: str | None = None) -> Job:
-    """The job, locked until the transaction ends. Raises NotFoundError, also for another tenant's job."""
+    """The job, locked until the transaction ends. Raises NotFoundError, for a client also for another tenant's and a deleted job."""
     query = select(jobs).where(jobs.c.id == job_id).with_for_update()
     if tenant is not None:
-        query = query.where(jobs.c.tenant == tenant)
+        query = query.where(jobs.c.tenant == tenant, jobs.c.deleted_at.is_(None))
     row = connection.execute(query).mappings().one_or_none()
     if row is None:
         raise NotFoundError("job", job_id)
@@ -74,6 +75,8 @@ def save(connection: Connection, before: Job, after: Job, actor: Actor, now: flo
     guard = (jobs.c.id == before.id, jobs.c.state == before.state.value, jobs.c.fence == before.fence, jobs.c.version == before.version)
     if connection.execute(update(jobs).where(*guard).values(changes)).rowcount != 1:
         raise StoreUnavailableError(f"job {before.id} changed while it was being changed; try again")
+    if moved:
+        outbox.tell(connection, before, after, actor, now)
     return after
 
 
@@ -88,6 +91,7 @@ def create(connection: Connection, job: Job, now: float) -> Job:
         (Note("status", "queued", {"from": None, "to": job.state.value, "reason": job.status_reason, "actor": Actor.CLIENT.value}),),
         now,
     )
+    outbox.tell(connection, None, job, Actor.CLIENT, now)
     return job
 
 

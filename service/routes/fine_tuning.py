@@ -6,7 +6,7 @@ from fastapi import APIRouter, Query
 from pydantic import BaseModel, ConfigDict, Field
 
 from contract.job import Job
-from contract.store import Store, checkpoints, jobs, rows
+from contract.store import Store, checkpoints, jobs, listing, rows
 from service import alias, deps, shapes
 from service.openapi import problems
 
@@ -51,7 +51,8 @@ class CheckpointSpan(_Page):
 @router.get("", operation_id="list_fine_tuning_jobs", summary="List jobs in OpenAI's shape", responses=problems(422, 503))
 def listed(span: Annotated[JobSpan, Query()], store: deps.Store, tenant: deps.Tenant) -> shapes.FineTuningJobList:
     """A page of jobs, newest first. Jobs are submitted by `POST /v1/jobs` only: a spec says more than there is room for there."""
-    found = jobs.page(store, tenant, span.limit + 1, span.after)
+    after = listing.Place(0, span.after) if span.after else None  # by age, the priority does not matter
+    found = listing.page(store, tenant, span.limit + 1, after=after)
     return shapes.FineTuningJobList(data=[alias.job(row) for row in found[: span.limit]], has_more=len(found) > span.limit)
 
 

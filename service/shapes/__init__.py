@@ -1,8 +1,10 @@
 """The shape of every reply: what a client sees, by noun."""
 
 from service.shapes.base import Number, Numbers, Page, Time, View
+from service.shapes.batch import Outcome, OutcomeList, OutcomeProblem
 from service.shapes.capabilities import Capabilities, Kind, KnownDataset, Layer, Validation
 from service.shapes.checkpoint import Checkpoint, CheckpointFile, CheckpointList
+from service.shapes.comparison import ComparedJob, ComparedResult, ComparedSeries, Comparison, Difference
 from service.shapes.fine_tuning import (
     FineTuningCheckpoint,
     FineTuningCheckpointList,
@@ -17,8 +19,22 @@ from service.shapes.fine_tuning import (
 )
 from service.shapes.job import Best, Failure, Job, JobLinks, JobList, Machine, Parent, Progress, QueuePlace, TrainingData, Transition
 from service.shapes.progress import Event, EventList, Live, MetricList, MetricPoint, Resync
+from service.shapes.queue import Queue, QueueDepth, QueueWorkers
 from service.shapes.result import Lineage, Result, ResultClass, ResultLayer
 from service.shapes.service import Check, Health, Readiness, Version, Worker, WorkerList
+from service.shapes.webhook import (
+    Delivery,
+    DeliveryList,
+    JobMessage,
+    Moved,
+    MovedLinks,
+    MovedProgress,
+    Tested,
+    TestMessage,
+    Webhook,
+    WebhookList,
+    WebhookWithSecret,
+)
 
 __all__ = [
     "Best",
@@ -27,6 +43,13 @@ __all__ = [
     "Checkpoint",
     "CheckpointFile",
     "CheckpointList",
+    "ComparedJob",
+    "ComparedResult",
+    "ComparedSeries",
+    "Comparison",
+    "Delivery",
+    "DeliveryList",
+    "Difference",
     "Event",
     "EventList",
     "Failure",
@@ -44,6 +67,7 @@ __all__ = [
     "Job",
     "JobLinks",
     "JobList",
+    "JobMessage",
     "Kind",
     "KnownDataset",
     "Layer",
@@ -52,23 +76,37 @@ __all__ = [
     "Machine",
     "MetricList",
     "MetricPoint",
+    "Moved",
+    "MovedLinks",
+    "MovedProgress",
     "Number",
     "Numbers",
+    "Outcome",
+    "OutcomeList",
+    "OutcomeProblem",
     "Page",
     "Parent",
     "Progress",
+    "Queue",
+    "QueueDepth",
     "QueuePlace",
+    "QueueWorkers",
     "Readiness",
     "Result",
     "ResultClass",
     "ResultLayer",
     "Resync",
+    "TestMessage",
+    "Tested",
     "Time",
     "TrainingData",
     "Transition",
     "Validation",
     "Version",
     "View",
+    "Webhook",
+    "WebhookList",
+    "WebhookWithSecret",
     "Worker",
     "WorkerList",
 ]

@@ -33,6 +33,8 @@ class QueuePlace(View):
     """From 1."""
     jobs_ahead: int
     """Queued jobs that start before it."""
+    estimated_wait_seconds: float | None = None
+    """Until it starts, by how long jobs of its kind took lately and by the workers that are there; null where that is not known."""
     waits_for: str | None
     """The class of machine that alone may take it, as it goes on to the bit from a checkpoint written there; null where any may."""
 
@@ -84,9 +86,10 @@ class Parent(View):
     job_id: str
     """Which one that was."""
     relation: str
-    """What this one is to it: its `retry` or its `extension`."""
+    """What this one is to it: its `retry`, its `extension` or its `clone`."""
     checkpoint_id: str | None
-    """The checkpoint that this one goes on from; null where it begins anew."""
+    """The checkpoint that this one goes on from; null where it begins anew. See `init_from` of the spec for one whose weights alone
+    it starts from."""
 
 
 class TrainingData(events.Data):
@@ -125,6 +128,8 @@ class JobLinks(View):
     """Where to ask for it again, once it has failed or was cancelled."""
     extend: str
     """Where to ask for more epochs, once it has succeeded."""
+    clone: str
+    """Where to ask for a job of the same spec, or nearly so."""
 
 
 class Job(View):
@@ -134,9 +139,9 @@ class Job(View):
     id: str
     """Sorts by time of submission."""
     name: str | None
-    """As submitted."""
+    """As submitted, or as changed since."""
     metadata: dict[str, str]
-    """As submitted."""
+    """As submitted, or as changed since."""
     status: JobState
     """Where it stands. `paused` rests until it is resumed; `succeeded`, `failed` and `cancelled` are final."""
     status_reason: str | None
@@ -150,7 +155,7 @@ class Job(View):
     updated_at: Time
     """When anything about it last changed."""
     spec: dict[str, Any]
-    """As submitted, with every default filled in; can be posted back as it is."""
+    """As submitted, with every default filled in; can be posted back as it is. Name, metadata and priority are those of now."""
     progress: Progress
     """How far it has come."""
     queue: QueuePlace | None
@@ -166,7 +171,7 @@ class Job(View):
     error: Failure | None
     """Of a failed job."""
     parent: Parent | None
-    """The job that it retries or extends; null for one that was submitted."""
+    """The job that it retries, extends or was cloned from; null for one that was submitted."""
     dataset: TrainingData | None
     """Which data it trains on; null until training has started."""
     machine: Machine | None

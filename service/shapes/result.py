@@ -112,5 +112,7 @@ class Result(View):
     """Of the whole spec as it was submitted, unlike that of the lineage."""
     seed: int | None = None
     """As in the spec."""
+    init_from: str | None = None
+    """The checkpoint whose weights it started from; null where the seed drew them."""
     attempts: int | None = None
     """How often a worker took the job up."""

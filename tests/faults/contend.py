@@ -15,7 +15,7 @@ from contract.errors import LostLeaseError, StateConflictError, StoreUnavailable
 from contract.job import Job
 from contract.lifecycle import Report
 from contract.spec import JobSpec
-from contract.store import Store, jobs, leases, metrics, rows
+from contract.store import Store, jobs, leases, listing, metrics, rows
 from contract.store.leases import Lease
 from contract.store.rows import Note
 from worker.training import lifeline
@@ -61,7 +61,7 @@ class Contender:
             self.done["cancels"] += moved
 
     def read(self) -> None:
-        found = jobs.page(self.store, TENANT, 20)
+        found = listing.page(self.store, TENANT, 20)
         for job in found[:2]:
             jobs.events(self.store, job.id)
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from contract.store import jobs
+from contract.store import jobs, listing
 from tests.faults import disks, poison, rig
 from tests.faults.rig import Rig
 
@@ -41,7 +41,7 @@ def test_a_poisoned_job_ends_with_its_own_code_and_its_neighbour_succeeds(stack:
 
 
 def test_the_stack_of_a_trainer_that_hung_says_where(stack: Rig) -> None:
-    (hung,) = [job for job in jobs.page(stack.store, "default", 100) if job.error and job.error["code"] == "stalled"]
+    (hung,) = [job for job in listing.page(stack.store, "default", 100) if job.error and job.error["code"] == "stalled"]
     stacks = [event.data["stack"] for event in jobs.events(stack.store, hung.id) if event.type == "warning"]
     assert len(stacks) == 3
     assert all(any("idx.py" in line for line in lines) for lines in stacks), stacks

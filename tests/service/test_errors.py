@@ -51,7 +51,7 @@ def test_every_error_class_has_a_status_of_its_own_and_a_code(kind: type[Ridgeli
 @pytest.mark.parametrize(("method", "path"), [op for op in operations() if "{job_id}" in op[1]])
 @pytest.mark.parametrize("job_id", [UNKNOWN, "x", "job_", UNKNOWN.upper(), "..", "%00", "%2e%2e", "%ff", "é", "a" * 3000, "%0a", "'--"])
 async def test_an_id_that_is_not_ours_is_a_404_on_every_route(standing: httpx.AsyncClient, method: str, path: str, job_id: str) -> None:
-    named = path.format(job_id=job_id, name="best", file="model.safetensors")
+    named = path.format(job_id=job_id, name="best", file="model.safetensors", plot="loss", format="png")
     reply = await standing.request(method, named)
     if method == "HEAD":
         assert reply.status_code == 404

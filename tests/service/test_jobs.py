@@ -42,8 +42,13 @@ async def test_a_failed_job_says_why_and_what_to_do(client: httpx.AsyncClient, h
 async def test_a_job_of_higher_priority_is_ahead_in_the_queue(client: httpx.AsyncClient) -> None:
     low = (await client.post("/v1/jobs", json={})).json()["id"]
     high = (await client.post("/v1/jobs", json={"priority": 5})).json()
-    assert high["queue"] == {"position": 1, "jobs_ahead": 0, "waits_for": None}
-    assert (await client.get(f"/v1/jobs/{low}")).json()["queue"] == {"position": 2, "jobs_ahead": 1, "waits_for": None}
+    assert high["queue"] == {"position": 1, "jobs_ahead": 0, "estimated_wait_seconds": None, "waits_for": None}
+    assert (await client.get(f"/v1/jobs/{low}")).json()["queue"] == {
+        "position": 2,
+        "jobs_ahead": 1,
+        "estimated_wait_seconds": None,
+        "waits_for": None,
+    }
 
 
 @pytest.mark.parametrize("limit", [1, 3, 7, 100])

@@ -16,18 +16,18 @@ pytestmark = pytest.mark.anyio
 
 SPEC = {"dataset": {"kind": "fake"}, "epochs": 2, "name": "first"}
 CLASS = "torch 2.15.0, cpu, AVX2"
-ACTIONS = {"cancel": {}, "pause": {}, "resume": {}, "retry": {}, "extend": {"json": {"epochs": 3}}}
+ACTIONS = {"cancel": {}, "pause": {}, "resume": {}, "retry": {}, "extend": {"json": {"epochs": 3}}, "clone": {}}
 NEW = "a new job"
 # What a job in this state answers to each action: the status, and the state that it is in then, or that a new job is.
 ANSWERS: dict[str, dict[str, tuple[int, str]]] = {
-    "queued": {"cancel": (202, "cancelled"), "pause": (202, "paused"), "resume": (200, "queued"), "retry": (409, ""), "extend": (409, "")},
-    "running": {"cancel": (202, "cancelling"), "pause": (202, "pausing"), "resume": (200, "running"), "retry": (409, ""), "extend": (409, "")},
-    "pausing": {"cancel": (202, "cancelling"), "pause": (200, "pausing"), "resume": (409, ""), "retry": (409, ""), "extend": (409, "")},
-    "paused": {"cancel": (202, "cancelled"), "pause": (200, "paused"), "resume": (202, "queued"), "retry": (409, ""), "extend": (409, "")},
-    "cancelling": {"cancel": (200, "cancelling"), "pause": (409, ""), "resume": (409, ""), "retry": (409, ""), "extend": (409, "")},
-    "succeeded": {"cancel": (409, ""), "pause": (409, ""), "resume": (409, ""), "retry": (409, ""), "extend": (201, NEW)},
-    "failed": {"cancel": (409, ""), "pause": (409, ""), "resume": (409, ""), "retry": (202, NEW), "extend": (409, "")},
-    "cancelled": {"cancel": (200, "cancelled"), "pause": (409, ""), "resume": (409, ""), "retry": (202, NEW), "extend": (409, "")},
+    "queued": {"cancel": (202, "cancelled"), "pause": (202, "paused"), "resume": (200, "queued"), "retry": (409, ""), "extend": (409, ""), "clone": (201, NEW)},
+    "running": {"cancel": (202, "cancelling"), "pause": (202, "pausing"), "resume": (200, "running"), "retry": (409, ""), "extend": (409, ""), "clone": (201, NEW)},
+    "pausing": {"cancel": (202, "cancelling"), "pause": (200, "pausing"), "resume": (409, ""), "retry": (409, ""), "extend": (409, ""), "clone": (201, NEW)},
+    "paused": {"cancel": (202, "cancelled"), "pause": (200, "paused"), "resume": (202, "queued"), "retry": (409, ""), "extend": (409, ""), "clone": (201, NEW)},
+    "cancelling": {"cancel": (200, "cancelling"), "pause": (409, ""), "resume": (409, ""), "retry": (409, ""), "extend": (409, ""), "clone": (201, NEW)},
+    "succeeded": {"cancel": (409, ""), "pause": (409, ""), "resume": (409, ""), "retry": (409, ""), "extend": (201, NEW), "clone": (201, NEW)},
+    "failed": {"cancel": (409, ""), "pause": (409, ""), "resume": (409, ""), "retry": (202, NEW), "extend": (409, ""), "clone": (201, NEW)},
+    "cancelled": {"cancel": (200, "cancelled"), "pause": (409, ""), "resume": (409, ""), "retry": (202, NEW), "extend": (409, ""), "clone": (201, NEW)},
 }  # fmt: skip
 PAIRS = [(state, action) for state in ANSWERS for action in ACTIONS]
 
@@ -104,7 +104,9 @@ async def test_an_action_answers_by_the_state_of_the_job(client: httpx.AsyncClie
         assert (after == before) == (status == 200)
 
 
-@pytest.mark.parametrize(("state", "action"), [pair for pair in PAIRS if pair[1] != "extend" and ANSWERS[pair[0]][pair[1]][0] < 400])
+@pytest.mark.parametrize(
+    ("state", "action"), [pair for pair in PAIRS if pair[1] not in {"extend", "clone"} and ANSWERS[pair[0]][pair[1]][0] < 400]
+)
 async def test_the_same_action_again_is_a_200_that_changes_nothing(
     client: httpx.AsyncClient, hands: Hands, state: str, action: str
 ) -> None:

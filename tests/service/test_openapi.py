@@ -77,7 +77,8 @@ def test_every_field_of_every_object_is_described_unless_it_can_have_one_value_o
 
 
 def test_the_full_example_names_every_field_of_a_spec() -> None:
-    assert set(FULL_SPEC) == set(JobSpec.model_fields) - {"lambda_"}
+    # Nobody has the checkpoint that an example could name.
+    assert set(FULL_SPEC) == set(JobSpec.model_fields) - {"init_from"}
 
 
 @pytest.mark.anyio

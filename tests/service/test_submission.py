@@ -20,7 +20,11 @@ async def test_a_submission_answers_with_the_job_and_where_it_is(client: httpx.A
     job = reply.json()
     assert reply.status_code == 201
     assert reply.headers["location"] == f"/v1/jobs/{job['id']}" == job["links"]["self"]
-    assert (job["object"], job["status"], job["queue"]) == ("training.job", "queued", {"position": 1, "jobs_ahead": 0, "waits_for": None})
+    assert (job["object"], job["status"], job["queue"]) == (
+        "training.job",
+        "queued",
+        {"position": 1, "jobs_ahead": 0, "estimated_wait_seconds": None, "waits_for": None},
+    )
     assert (await client.get(reply.headers["location"])).json() == job
 
 

@@ -15,9 +15,15 @@ from worker.training.optimizers import metric
 from worker.training.run import Run, Stopwatch, Totals
 
 
-def run(spec: JobSpec, scratch: Path, resume_from: Path | None = None, begun_with_epochs: int | None = None) -> Run:
+def run(
+    spec: JobSpec,
+    scratch: Path,
+    resume_from: Path | None = None,
+    begun_with_epochs: int | None = None,
+    start_from: Path | None = None,
+) -> Run:
     """The run that `spec` describes, at its beginning or where the checkpoint in `resume_from` left it; `begun_with_epochs` as in
-    `checkpoint.restore`. On a resume torch computes with as many threads as it did then, from here on.
+    `checkpoint.restore`. At its beginning the weights are those of the file `start_from`, or drawn by the seed. On a resume torch computes with as many threads as it did then, from here on.
 
     Raises TrainingError where the data, the device or the checkpoint is not what the spec needs.
     """
@@ -41,6 +47,8 @@ def run(spec: JobSpec, scratch: Path, resume_from: Path | None = None, begun_wit
             message = f"{len(data.train)} training rows in batches of {spec.batch_size} leave one row alone, which '{name}' cannot scale"
             raise TrainingError(FailureCode.SPEC_INVALID, message, "Use another batch_size, larger images, or no norm.")
         model = _placed(networks.build(spec.model, shape, spec.seed), device, chosen, channels_last=is_convolutional)
+        if start_from and not saved:
+            checkpoint.start(model, start_from)
         named = dict(model.named_parameters())
         optimizer = optimizers.build(spec.optimizer, list(named.values()))
         made = Run(

@@ -17,7 +17,7 @@ from typing import Final, Literal
 import safetensors.torch
 import torch
 from pydantic import BaseModel, ConfigDict, ValidationError
-from torch import Tensor
+from torch import Tensor, nn
 
 from contract import events
 from contract.events import FailureCode
@@ -187,9 +187,25 @@ def restore(run: Run, saved: Saved, begun_with_epochs: int | None = None) -> Non
         run.warnings.append(f"{why}; the result will not be equal to the bit to that of an uninterrupted run")
 
 
+def start(model: nn.Module, weights: Path) -> None:
+    """Gives the network the weights and running statistics of a `model.safetensors`, in its own precision.
+
+    Raises ArtifactCorruptError where the file is not of such a network.
+    """
+    try:
+        model.load_state_dict(safetensors.torch.load_file(weights))
+    except (RuntimeError, safetensors.SafetensorError) as error:
+        if is_out_of_memory(error):
+            raise
+        raise ArtifactCorruptError(f"the weights to start from are not those of this network ({error})", _HINT) from error
+
+
 def spec_sha256(spec: JobSpec) -> str:
     """Of everything in the spec that training and its result depend on."""
-    return sha256(json.dumps(spec.model_dump(mode="json", exclude=_BESIDE_TRAINING), sort_keys=True).encode()).hexdigest()
+    document = spec.model_dump(mode="json", exclude=_BESIDE_TRAINING)
+    if document["init_from"] is None:
+        del document["init_from"]  # as in checkpoints written before there was such a field, which must still be resumed from
+    return sha256(json.dumps(document, sort_keys=True).encode()).hexdigest()
 
 
 _OPTIMIZER = "optimizer."

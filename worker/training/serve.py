@@ -78,7 +78,8 @@ class Trainer:
         run: Run | None = None
         try:
             source = Path(order.checkpoint) if order.checkpoint else None
-            run = build.run(order.spec, Path(order.scratch), source, order.begun_with_epochs)
+            weights = Path(order.weights) if order.weights else None
+            run = build.run(order.spec, Path(order.scratch), source, order.begun_with_epochs, weights)
             self._drive(order, run)
         except Exception as error:  # whatever it is, the job fails with a reason and the process takes the next one
             if not isinstance(error, TrainingError):

@@ -17,15 +17,33 @@ from sqlalchemy import (
 
 from contract.job import HELD, JobState
 from contract.store.tables.base import Document, metadata
+from contract.store.tables.webhooks import deliveries, webhooks
+
+__all__ = [
+    "STANDING_RETRY",
+    "checkpoints",
+    "deliveries",
+    "job_events",
+    "jobs",
+    "metadata",
+    "metrics",
+    "results",
+    "webhooks",
+    "workers",
+]
 
 
 def _listed(states: frozenset[JobState] | type[JobState]) -> str:
     return ", ".join(sorted(f"'{state.value}'" for state in states))
 
 
-STANDING_RETRY = text("parent_relation = 'retry' AND state NOT IN ('cancelled', 'failed')")
+STANDING_RETRY = text("parent_relation = 'retry' AND state NOT IN ('cancelled', 'failed') AND deleted_at IS NULL")
 """Of a job that is the retry of another and can still be what comes of it, or is. In plain words, not in parameters: SQLite takes a
 partial index only where a query repeats its condition."""
+
+DELETED = text("deleted_at IS NOT NULL")
+STARTED = text("start_checkpoint_id IS NOT NULL")
+INITIAL = text("init_checkpoint_id IS NOT NULL")
 
 jobs = Table(
     "jobs",
@@ -82,6 +100,8 @@ jobs = Table(
     Column("parent_job_id", String(40)),
     Column("parent_relation", String(16)),
     Column("start_checkpoint_id", String(40)),
+    Column("init_checkpoint_id", String(40)),
+    Column("deleted_at", Double),
     Column("event_seq", BigInteger, nullable=False),
     UniqueConstraint("tenant", "idempotency_key"),
     CheckConstraint(f"state IN ({_listed(JobState)})", name="state_known"),
@@ -90,6 +110,12 @@ jobs = Table(
     CheckConstraint("(state = 'failed') = (error IS NOT NULL)", name="failed_has_error"),
     Index(None, "state", "priority", "id"),
     Index(None, "tenant", "id"),
+    Index(None, "tenant", "priority", "id"),
+    Index(None, "tenant", "parent_job_id"),
+    # Nearly every row has none of these: the purge, and what must not be purged, are found without reading the others.
+    Index("ix_jobs_deleted_at", "deleted_at", sqlite_where=DELETED, postgresql_where=DELETED),
+    Index("ix_jobs_start_checkpoint_id", "start_checkpoint_id", sqlite_where=STARTED, postgresql_where=STARTED),
+    Index("ix_jobs_init_checkpoint_id", "init_checkpoint_id", sqlite_where=INITIAL, postgresql_where=INITIAL),
     # However many ask at once, a job has one retry: the second guard beside the lock on its row.
     Index("uq_jobs_standing_retry", "parent_job_id", unique=True, sqlite_where=STANDING_RETRY, postgresql_where=STANDING_RETRY),
 )

@@ -14,7 +14,7 @@ from contract.events import FailureCode, File
 from contract.job import Job, JobState
 from contract.lifecycle import Failure, Report
 from contract.spec import JobSpec
-from contract.store import Store, checkpoints, jobs, leases, rows, tables
+from contract.store import Store, checkpoints, jobs, leases, listing, rows, tables
 from contract.store.leases import Lease
 
 TENANT = "default"
@@ -58,7 +58,7 @@ def succeeded(store: Store, stop_reason: str = "epochs", **spec: Any) -> Job:
 
 
 def count(store: Store) -> int:
-    return len(jobs.page(store, TENANT, 100))
+    return len(listing.page(store, TENANT, 100))
 
 
 def test_a_pause_and_a_resume_put_the_limits_off_by_the_rest(store: Store) -> None:

@@ -1,0 +1,143 @@
+"""What a client that knows a job's ETag is spared, and what it can insist on; how long it may wait for a change."""
+
+import asyncio
+from typing import Any
+
+import httpx
+import pytest
+
+from service import waiting
+from tests.service.conftest import Hands
+
+pytestmark = pytest.mark.anyio
+
+NEVER = {"Prefer": "wait=60"}
+
+
+async def tag(client: httpx.AsyncClient, job_id: str) -> str:
+    return str((await client.get(f"/v1/jobs/{job_id}")).headers["etag"])
+
+
+async def test_the_etag_of_the_submission_is_that_of_the_job_and_spares_reading_it_again(client: httpx.AsyncClient) -> None:
+    created = await client.post("/v1/jobs", json={"dataset": {"kind": "fake"}})
+    known = {"If-None-Match": f'"other", W/{created.headers["etag"]}'}
+    again = await client.get(created.headers["location"], headers=known)
+    assert (again.status_code, again.content, again.headers["etag"]) == (304, b"", created.headers["etag"])
+    assert (await client.get(created.headers["location"], headers={"If-None-Match": '"other"'})).json() == created.json()
+
+
+async def test_whatever_a_reply_shows_has_an_etag_of_its_own(client: httpx.AsyncClient, hands: Hands, job_id: str) -> None:
+    seen = {await tag(client, job_id)}
+    first = (await client.post("/v1/jobs", json={"priority": 9, "dataset": {"kind": "fake"}})).json()["id"]
+    seen.add(await tag(client, job_id))  # another place in the queue, at the same version
+    await client.post(f"/v1/jobs/{first}/cancel")
+    lease = hands.claim(job_id)
+    seen.add(await tag(client, job_id))
+    hands.step(lease, 3, lr=0.1)
+    seen.add(await tag(client, job_id))
+    await client.patch(f"/v1/jobs/{job_id}", json={"name": "new"})
+    seen.add(await tag(client, job_id))
+    hands.fail(lease)
+    seen.add(await tag(client, job_id))
+    assert len(seen) == 6
+
+
+@pytest.mark.parametrize("action", ["cancel", "pause", "clone"])
+async def test_every_reply_that_shows_a_job_bears_its_etag(client: httpx.AsyncClient, job_id: str, action: str) -> None:
+    reply = await client.post(f"/v1/jobs/{job_id}/{action}")
+    assert reply.headers["etag"] == await tag(client, reply.json()["id"])
+
+
+@pytest.mark.parametrize("known", [True, False], ids=["from an etag", "from now"])
+async def test_a_wait_ends_at_the_change(client: httpx.AsyncClient, hands: Hands, job_id: str, known: bool) -> None:
+    headers = NEVER | ({"If-None-Match": await tag(client, job_id)} if known else {})
+    waiting_for = asyncio.create_task(client.get(f"/v1/jobs/{job_id}", headers=headers))
+    await asyncio.sleep(0.1)
+    await asyncio.to_thread(hands.claim, job_id)
+    reply = await waiting_for
+    assert (reply.status_code, reply.json()["status"]) == (200, "running")
+    assert reply.headers["preference-applied"] == "wait=60"
+
+
+async def test_a_wait_that_hears_of_nothing_is_a_304_to_who_knows_the_job_and_the_job_to_others(
+    client: httpx.AsyncClient, job_id: str
+) -> None:
+    known = {"Prefer": "respond-async, wait=1", "If-None-Match": await tag(client, job_id)}
+    replies = await asyncio.gather(
+        client.get(f"/v1/jobs/{job_id}", headers=known), client.get(f"/v1/jobs/{job_id}", headers={"Prefer": "wait=1"})
+    )
+    assert [reply.status_code for reply in replies] == [304, 200]
+    assert {reply.headers["preference-applied"] for reply in replies} == {"wait=1"}
+
+
+async def test_neither_what_changed_already_nor_what_has_ended_is_waited_for(client: httpx.AsyncClient, job_id: str) -> None:
+    stale = await client.get(f"/v1/jobs/{job_id}", headers={**NEVER, "If-None-Match": '"of yesterday"'})
+    await client.post(f"/v1/jobs/{job_id}/cancel")
+    ended = await client.get(f"/v1/jobs/{job_id}", headers={**NEVER, "If-None-Match": await tag(client, job_id)})
+    assert (stale.status_code, ended.status_code) == (200, 304)
+
+
+async def test_forty_that_wait_leave_the_others_their_threads(client: httpx.AsyncClient, hands: Hands, job_id: str) -> None:
+    all_waiting = [asyncio.create_task(client.get(f"/v1/jobs/{job_id}", headers=NEVER)) for _ in range(60)]
+    await asyncio.sleep(0)
+    assert (await client.get("/v1/jobs")).status_code == 200
+    assert not any(one.done() for one in all_waiting)
+    await client.post(f"/v1/jobs/{job_id}/cancel")
+    assert {(await one).json()["status"] for one in all_waiting} == {"cancelled"}
+
+
+async def test_a_wait_for_a_job_that_is_deleted_is_a_404(client: httpx.AsyncClient, job_id: str, hands: Hands) -> None:
+    waiting_for = asyncio.create_task(client.get(f"/v1/jobs/{job_id}", headers=NEVER))
+    await asyncio.sleep(0.1)
+    hands.fail(hands.claim(job_id))
+    await client.delete(f"/v1/jobs/{job_id}")
+    # What it hears first is a matter of the moment.
+    assert (await waiting_for).status_code in {200, 404}
+    assert (await client.get(f"/v1/jobs/{job_id}", headers=NEVER)).status_code == 404
+
+
+async def test_a_wait_ends_with_the_service(client: httpx.AsyncClient, job_id: str) -> None:
+    waiting_for = asyncio.create_task(client.get(f"/v1/jobs/{job_id}", headers=NEVER))
+    await asyncio.sleep(0.1)
+    client._transport.app.state.stopping.set()  # type: ignore[attr-defined]
+    assert (await waiting_for).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("prefer", "seconds"),
+    [
+        ("wait=30", 30), ("WAIT = 5", 5), ('wait="7"', 7), ("wait=100000", 60), ("return=minimal, wait=2; x=1", 2), ("wait=0", 0),
+        (None, None), ("", None), ("wait", None), ("wait=-1", None), ("wait=1.5", None), ("wait=²", None), ("await=3", None),
+    ],
+)  # fmt: skip
+def test_a_preference_is_read_or_passed_over(prefer: str | None, seconds: int | None) -> None:
+    assert waiting.asked_seconds(prefer) == seconds
+
+
+async def test_a_job_is_changed_where_nobody_else_has_changed_it(client: httpx.AsyncClient, job_id: str) -> None:
+    known = await tag(client, job_id)
+    mine = await client.patch(f"/v1/jobs/{job_id}", json={"name": "mine"}, headers={"If-Match": known})
+    theirs = await client.patch(f"/v1/jobs/{job_id}", json={"name": "theirs"}, headers={"If-Match": known})
+    assert (mine.status_code, theirs.status_code, theirs.json()["code"]) == (200, 412, "precondition_failed")
+    assert mine.headers["etag"] == await tag(client, job_id)
+    assert (
+        await client.patch(f"/v1/jobs/{job_id}", json={"name": "theirs"}, headers={"If-Match": mine.headers["etag"]})
+    ).status_code == 200
+
+
+@pytest.mark.parametrize(("if_match", "status"), [("*", 200), ('"x"', 412), ("W/{tag}", 412), ('"x", {tag}', 200), ("{tag}x", 412)])
+async def test_if_match_takes_strong_tags_only(client: httpx.AsyncClient, job_id: str, if_match: str, status: int) -> None:
+    headers = {"If-Match": if_match.format(tag=await tag(client, job_id))}
+    assert (await client.patch(f"/v1/jobs/{job_id}", json={"name": "n"}, headers=headers)).status_code == status
+
+
+async def test_training_that_goes_on_does_not_spoil_if_match_and_a_new_status_does(
+    client: httpx.AsyncClient, hands: Hands, job_id: str
+) -> None:
+    queued = await tag(client, job_id)
+    lease = hands.claim(job_id)
+    running = await tag(client, job_id)
+    hands.step(lease, 3, lr=0.1)
+    change: dict[str, Any] = {"json": {"name": "n"}}
+    assert (await client.patch(f"/v1/jobs/{job_id}", headers={"If-Match": queued}, **change)).status_code == 412
+    assert (await client.patch(f"/v1/jobs/{job_id}", headers={"If-Match": running}, **change)).status_code == 200
