@@ -21,7 +21,9 @@ Every error is a Problem (RFC 9457) that tells everything that is wrong at once.
 def create_app(settings: Settings | None = None) -> FastAPI:
     """The application; without settings those of the environment, read when it starts. Nothing is opened before that."""
     # Routes and their models are built here rather than when this module is imported: it takes as long as importing FastAPI does.
-    from service import errors, openapi
+    from fastapi import Depends
+
+    from service import errors, openapi, parameters
     from service.hooks import announced
     from service.measures import Measured, Measures
     from service.middleware import Around
@@ -52,6 +54,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         description=_DESCRIPTION,
         openapi_tags=openapi.TAGS,
         lifespan=_lifespan,
+        dependencies=[Depends(parameters.closed)],
         redirect_slashes=False,
         redoc_url=None,
     )

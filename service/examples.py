@@ -44,6 +44,7 @@ FULL_SPEC: Final[Json] = {
     "polish": {"epochs": 2, "lr": 1e-4},
     "checkpoints": {"every_epochs": 1, "keep_last": 2, "keep_best": 1, "monitor": "val.loss", "mode": "min"},
     "limits": {"max_runtime_seconds": 3600, "max_queue_seconds": 86400},
+    "init_from": None,
     "device": "auto",
     "priority": 0,
 }
