@@ -94,18 +94,18 @@ def exposition(accept: str, scrape: Scrape) -> tuple[bytes, str]:
     from prometheus_client.exposition import choose_encoder
 
     encode, media_type = choose_encoder(accept)
-    return encode(scrape), media_type  # type: ignore[arg-type]  # all that it asks of a registry is `collect`
+    return encode(scrape), media_type
 
 
 def _of(found: gauges.Gauges) -> "Iterator[Metric]":
     yield _gauge("ridgeline_jobs", "Jobs by state.", ("state",), {(state,): count for state, count in found.jobs.items()})
-    waiting = {(queue.device,): queue for queue in found.waiting}
+    waiting: dict[tuple[str, ...], gauges.Waiting] = {(queue.device,): queue for queue in found.waiting}
     yield _gauge(
         "ridgeline_queue_jobs", "Jobs that wait, by the device they ask for.", ("device",), {k: q.jobs for k, q in waiting.items()}
     )
     oldest = {key: queue.oldest_seconds for key, queue in waiting.items()}
     yield _gauge("ridgeline_queue_oldest_seconds", "How long the first of them has waited.", ("device",), oldest)
-    fresh = {(state, str(is_fresh).lower()): count for (state, is_fresh), count in found.workers.items()}
+    fresh: dict[tuple[str, ...], float] = {(state, str(is_fresh).lower()): count for (state, is_fresh), count in found.workers.items()}
     yield _gauge("ridgeline_workers", "Workers by state, and whether heard of lately.", ("state", "fresh"), fresh)
     for name, told, count in (
         ("ridgeline_running_lease_expired", "Jobs whose lease has ended and that nobody has put back. 0.", found.running_lease_expired),
