@@ -1,5 +1,7 @@
 """What an operator can watch: the queue, the workers, the requests, and the counts that are 0 while every promise is kept."""
 
+import re
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -110,3 +112,11 @@ async def test_a_scraper_of_openmetrics_gets_openmetrics(client: httpx.AsyncClie
     reply = await client.get("/metrics", headers={"Accept": "application/openmetrics-text; version=1.0.0"})
     assert reply.headers["content-type"].startswith("application/openmetrics-text")
     assert reply.text.endswith("# EOF\n")
+
+
+async def test_the_page_for_operators_names_every_gauge_and_no_other(client: httpx.AsyncClient, hands: Any, job_id: str) -> None:
+    hands.appear("idle")
+    page = (Path(__file__).parents[2] / "docs" / "operations.md").read_text("utf-8")
+    for _ in range(2):
+        served = {line.split()[2] for line in (await client.get("/metrics")).text.splitlines() if line.startswith("# TYPE")}
+    assert set(re.findall(r"^\| `(ridgeline_\w+)`", page, flags=re.MULTILINE)) == {name for name in served if not name.endswith("_created")}
