@@ -65,26 +65,26 @@ async def test_a_null_takes_the_name_and_all_labels_away(client: httpx.AsyncClie
 @pytest.mark.parametrize(
     ("body", "pointers"),
     [
-        ({"epochs": 3, "nmae": "x"}, {"/epochs", "/nmae"}),
-        ({"name": 3, "priority": "high"}, {"/name", "/priority"}),
-        ({"priority": 101}, {"/priority"}),
-        ({"name": "x" * 201}, {"/name"}),
-        ({"metadata": {"": "x"}}, {"/metadata/"}),
-        ({"metadata": {"k": 3}}, {"/metadata/k"}),
-        ({"metadata": {f"k{i}": "" for i in range(16)}}, {"/metadata"}),
-        ([], {""}),
-        ("name", {""}),
+        ({"epochs": 3, "nmae": "x"}, ["/epochs", "/nmae"]),
+        ({"name": 3, "priority": "high"}, ["/name", "/priority"]),
+        ({"priority": 101}, ["/priority"]),
+        ({"name": "x" * 201}, ["/name"]),
+        ({"metadata": {"": "x"}}, ["/metadata/"]),
+        ({"metadata": {"k": 3}}, ["/metadata/k"]),
+        ({"metadata": {f"k{i}": "" for i in range(16)}}, ["/metadata"]),
+        ([], [""]),
+        ("name", [""]),
     ],
     ids=str,
 )
 async def test_a_change_that_cannot_be_is_told_with_its_pointers(
-    client: httpx.AsyncClient, hands: Hands, body: object, pointers: set[str]
+    client: httpx.AsyncClient, hands: Hands, body: object, pointers: list[str]
 ) -> None:
     job_id = await made(client, hands, "queued", metadata={"team": "vision"})
     before = await shown(client, job_id)
     reply = await client.patch(f"/v1/jobs/{job_id}", json=body)
     assert (reply.status_code, reply.json()["code"]) == (422, "invalid_body")
-    assert {fault["pointer"] for fault in reply.json()["errors"]} == pointers
+    assert {fault["pointer"] for fault in reply.json()["errors"]} == {*pointers}
     assert await shown(client, job_id) == before
 
 
