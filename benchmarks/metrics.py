@@ -45,18 +45,19 @@ def _measure(store: Store, job_id: str, scope: thinning.Scope | None, most: int)
     def read() -> int:
         return len(thinning.thinned(store, job_id, scope, 0, None, [], most, {"val.loss": "min"}))
 
-    took = []
+    took, used = [], []
     for _ in range(TIMES):
-        began = time.perf_counter()
+        began, at = time.perf_counter(), time.process_time()
         points = read()
         took.append((time.perf_counter() - began) * 1000)
+        used.append((time.process_time() - at) * 1000)
     tracemalloc.start()
     read()
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     name = "sqlite" if store.is_sqlite else "postgresql"
     print(f"{name:10} scope {scope or 'both':5} max_points {most}: {points} points, median {statistics.median(took):.0f} ms, "
-          f"best {min(took):.0f} ms, peak {peak / 1e6:.1f} MB")  # fmt: skip
+          f"best {min(took):.0f} ms, CPU {statistics.median(used):.0f} ms, peak {peak / 1e6:.1f} MB")  # fmt: skip
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from client import terminal
+from client import terminal, webhooks
 from client.terminal import DEFAULT_URL, AsJson, JobId, Url
 
 app = typer.Typer(
@@ -20,6 +20,7 @@ app = typer.Typer(
     epilog="Exit codes: 0 done, or the job succeeded; 1 the job failed, or the stack could not run; 2 wrong usage, or the server "
     "refused; 3 the job was cancelled; 4 no server answers, or it is not ready; 130 interrupted by Ctrl-C.",
 )
+app.add_typer(webhooks.app, name="webhooks")
 DataDir = Annotated[Path, typer.Option(help="Where jobs, checkpoints and logs are kept.")]
 Follow = Annotated[bool, typer.Option("--follow", help="Watch the job until it is over; the exit code is its outcome.")]
 
@@ -232,6 +233,38 @@ def checkpoint(
     with terminal.client_of(url) as client:
         path = client.download(job_id, name, file, output)
     terminal.show({"object": "download", "path": str(path), "size_bytes": path.stat().st_size}, str(path), as_json=as_json)
+
+
+@app.command()
+def pin(
+    job_id: JobId,
+    name: Annotated[str, typer.Argument(metavar="NAME", help="best, last or a checkpoint's id.")],
+    url: Url = DEFAULT_URL,
+    *,
+    off: Annotated[bool, typer.Option("--off", help="Leave it to the job's policy again.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Keep a checkpoint whatever the job's policy says."""
+    with terminal.client_of(url) as client:
+        found = client.pin(job_id, name, pinned=not off)
+    terminal.show(found, f"{found['id']} {'pinned' if found['pinned'] else 'not pinned'}", as_json=as_json)
+
+
+@app.command()
+def metrics(
+    job_id: JobId,
+    names: Annotated[list[str] | None, typer.Option("--name", help="Only this metric, as val.loss; repeat it for several.")] = None,
+    url: Url = DEFAULT_URL,
+    *,
+    as_json: AsJson = False,
+) -> None:
+    """Print a job's numbers as CSV."""
+    asked = {"names": names} if names else {}
+    with terminal.client_of(url) as client:
+        if as_json:
+            terminal.show(client.metrics(job_id, **asked), None, as_json=True)
+        else:
+            print(client.metrics_csv(job_id, **asked), end="")
 
 
 def main() -> None:

@@ -5,7 +5,7 @@ unchanged, and the server's /docs page names every field. Classes here would be 
 """
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -22,7 +22,7 @@ class Client:
     """A server of Ridgeline, and everything it can be asked.
 
     Every method raises ApiError where the server refuses, and ServerUnreachable where nothing answers for `patience_seconds`.
-    Requests that fail on the way, or meet a busy server, are repeated meanwhile; each is made so that repeating is harmless.
+    Requests that fail on the way, or meet a busy server, are repeated meanwhile where repeating is harmless, which it nearly always is.
     """
 
     def __init__(
@@ -91,16 +91,29 @@ class Client:
         """The job's metric series; `names`, `step_from`, `step_to` and `max_points` choose among them."""
         return self._wire.json("GET", f"/v1/jobs/{job_id}/metrics", params=query)
 
+    def metrics_csv(self, job_id: str, **query: Any) -> str:
+        """The same series as a table in CSV, with a column for each metric."""
+        return self._wire.request("GET", f"/v1/jobs/{job_id}/metrics", params=query, headers={"Accept": "text/csv"}).text
+
+    def logs(self, job_id: str, **query: Any) -> Json:
+        """What the job logged; `level`, `q`, `after`, `tail` and `limit` choose among it."""
+        return self._wire.json("GET", f"/v1/jobs/{job_id}/logs", params=query)
+
     def result(self, job_id: str) -> Json:
         """What a succeeded job found. Raises ApiError 409 before."""
         return self._wire.json("GET", f"/v1/jobs/{job_id}/result")
 
-    def checkpoints(self, job_id: str) -> Iterator[Json]:
-        return self._pages(f"/v1/jobs/{job_id}/checkpoints", {})
+    def checkpoints(self, job_id: str, sort: str | None = None) -> Iterator[Json]:
+        """Those that are kept; `sort` is a metric, with a `-` before it for the greatest first."""
+        return self._pages(f"/v1/jobs/{job_id}/checkpoints", {"sort": sort} if sort else {})
 
     def checkpoint(self, job_id: str, name: str) -> Json:
         """One checkpoint, by its id or as `best` or `last`."""
         return self._wire.json("GET", f"/v1/jobs/{job_id}/checkpoints/{name}")
+
+    def pin(self, job_id: str, name: str, *, pinned: bool = True) -> Json:
+        """Keep a checkpoint whatever the job's policy says, or leave it to the policy again. Harmless to repeat."""
+        return self._wire.json("PATCH", f"/v1/jobs/{job_id}/checkpoints/{name}", json={"pinned": pinned})
 
     def download(self, job_id: str, name: str, file: str, target: Path | str) -> Path:
         """Bring one file of a checkpoint to `target` (or into it, where that is a folder) and give its path.
@@ -111,6 +124,22 @@ class Client:
         if file not in files:
             raise ApiError(404, "not_found", f"checkpoint {name} of {job_id} has no file '{file}'; it has {', '.join(files)}")
         return download.fetch(self._wire, files[file], Path(target))
+
+    def create_webhook(self, url: str, events: Sequence[str] = (), description: str | None = None) -> Json:
+        """A new webhook, told of these events or of all. Its `secret` is in this reply only. Asked once: a repetition would make another."""
+        body = {"url": url, "description": description} | ({"events": list(events)} if events else {})
+        return self._wire.json("POST", "/v1/webhooks", json=body, patience_seconds=0)
+
+    def webhooks(self) -> Iterator[Json]:
+        """The webhooks there are, newest first."""
+        return self._pages("/v1/webhooks", {})
+
+    def test_webhook(self, webhook_id: str) -> Json:
+        """The delivery of a test message sent now. Asked once, as each would send another."""
+        return self._wire.json("POST", f"/v1/webhooks/{webhook_id}/test", patience_seconds=0)
+
+    def delete_webhook(self, webhook_id: str) -> None:
+        self._wire.request("DELETE", f"/v1/webhooks/{webhook_id}")
 
     def workers(self) -> Iterator[Json]:
         """Who trains: device, state, last heard of."""

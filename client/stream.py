@@ -18,7 +18,8 @@ _SILENCE: Final = httpx.Timeout(60.0, connect=5.0)
 def events(wire: Wire, job_id: str, after: int, patience_seconds: float) -> Iterator[Json]:
     """Each durable event above seq `after` exactly once and in order, ending with the one that ends the job.
 
-    Between them come `metrics` events, which have no seq and are not said again after a break. `patience_seconds` is how long
+    Between them come `metrics` events, which have no seq and are not said again after a break. Where the server does not know `after`,
+    or forgot what it had said, one of type `resync` comes first and then the whole history anew. `patience_seconds` is how long
     to try to connect again before ServerUnreachable is raised; any event heard renews it.
     """
     last, was_over = after, False
@@ -27,7 +28,9 @@ def events(wire: Wire, job_id: str, after: int, patience_seconds: float) -> Iter
         heard = False
         try:
             for event in _connected(wire, job_id, last):
-                if event["seq"] is not None:
+                if event["type"] == "resync":
+                    last = event["data"]["from_seq"] - 1
+                elif event["seq"] is not None:
                     if event["seq"] <= last:
                         continue
                     last, heard = event["seq"], True
@@ -76,7 +79,7 @@ def _connected(wire: Wire, job_id: str, last: int) -> Iterator[Json]:
 
 
 def _document(kind: str, data: Json) -> Json:
-    """Metrics in the shape of the durable events, so that a reader has one shape to know."""
-    if kind != "metrics":
+    """Metrics and a resync in the shape of the durable events, so that a reader has one shape to know."""
+    if kind not in {"metrics", "resync"}:
         return data
-    return {"object": "training.event", "seq": None, "type": "metrics", "data": data}
+    return {"object": "training.event", "seq": None, "type": kind, "data": data}

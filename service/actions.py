@@ -37,6 +37,13 @@ class Extension(Action):
     """How many more, on top of the job's own; 10,000 in all at most."""
 
 
+class Pin(Action):
+    """What may be changed of a checkpoint."""
+
+    pinned: bool
+    """Whether it is kept whatever the job's checkpoint policy says. One that is let go of goes with the policy's next checkpoint."""
+
+
 class Cancel(Action):
     """How a job is ended. Nothing of it has to be said."""
 
@@ -102,7 +109,7 @@ class Choice(Action):
         return self
 
 
-BODIES: Final = (Retry, Extension, Cancel, Change, Clone, Choice)
+BODIES: Final = (Retry, Extension, Cancel, Change, Clone, Choice, Pin)
 
 Asked = TypeVar("Asked", bound=Action)
 

@@ -45,6 +45,16 @@ EXTENSION_BODY: Final[Json] = {
     }
 }
 
+PIN_BODY: Final[Json] = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            kind: {"schema": {"$ref": "#/components/schemas/Pin"}, "example": {"pinned": True}}
+            for kind in ("application/json", "application/merge-patch+json")
+        },
+    }
+}
+
 AMENDMENT_BODY: Final[Json] = {
     "requestBody": {
         "required": True,
@@ -116,12 +126,18 @@ EVENT_STREAM: Final[Json] = {
                 "type": "object",
                 "required": ["data"],
                 "properties": {
-                    "id": {"type": "string", "pattern": "^[0-9]+$", "description": "The event's `seq`; none on `metrics`."},
-                    "event": {"type": "string", "description": "`metrics`, or the event's `type`."},
+                    "id": {"type": "string", "pattern": "^[0-9]+$", "description": "The event's `seq`; none on `metrics` and `resync`."},
+                    "event": {"type": "string", "description": "`metrics`, `resync`, or the event's `type`."},
                     "data": {
                         "type": "string",
                         "contentMediaType": "application/json",
-                        "contentSchema": {"anyOf": [{"$ref": "#/components/schemas/Event"}, {"$ref": "#/components/schemas/Live"}]},
+                        "contentSchema": {
+                            "anyOf": [
+                                {"$ref": "#/components/schemas/Event"},
+                                {"$ref": "#/components/schemas/Live"},
+                                {"$ref": "#/components/schemas/Resync"},
+                            ]
+                        },
                     },
                 },
             },

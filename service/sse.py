@@ -35,7 +35,7 @@ async def stream(
     with tails.following(job) as tail:
         while not stopping.is_set():
             try:
-                looked = await tail.look()
+                await tail.look()
             except NotFoundError:
                 return
             job, events = tail.job, await tail.events(after)
@@ -53,7 +53,7 @@ async def stream(
                 yield KEEPALIVE_COMMENT
             quiet = 0.0 if events or live != shown or quiet >= keep_alive_seconds else quiet + POLL_SECONDS
             shown = live
-            await tail.tick(looked)
+            await tail.next_tick()
 
 
 def _durable(event: rows.Event) -> bytes:

@@ -1,6 +1,5 @@
-"""When a job that streams follow is read again: once a tick for all streams of this process together, and at once when woken."""
+"""When a job that streams follow is read again: once a tick for all streams of this process together."""
 
-import asyncio
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from time import monotonic
@@ -29,18 +28,16 @@ class Tail:
         self._recent: list[rows.Event] = []
         """The events from seq `_base` + 1 on."""
         self._reading = anyio.Lock()
-        self._read_at = (-1, -1)
-        self._wakes = 0
-        self._woken = asyncio.Event()
+        self._tick = -1
+        """When it was read last."""
 
-    async def look(self) -> int:
-        """Read the job and its new events, unless another stream did so since they were due. What `tick` is to be given."""
-        due = (int(monotonic() / POLL_SECONDS), self._wakes)
+    async def look(self) -> None:
+        """Read the job and its new events, unless another stream did so in this tick."""
+        now = int(monotonic() / POLL_SECONDS)
         async with self._reading:
-            if self._read_at < due:
-                self._read_at = due
+            if self._tick < now:
+                self._tick = now
                 self._take(*await anyio.to_thread.run_sync(self._read))
-        return due[1]
 
     async def events(self, after: int) -> Sequence[rows.Event]:
         """Events above seq `after`, oldest first; not all of them where there are many."""
@@ -48,18 +45,9 @@ class Tail:
             return self._recent[after - self._base :]
         return await anyio.to_thread.run_sync(self._past, after)
 
-    async def tick(self, looked: int) -> None:
-        """Return when the job may have news. All streams wake together, so that one of them reads for the others."""
-        if self._wakes != looked:
-            return
-        with anyio.move_on_after(POLL_SECONDS - monotonic() % POLL_SECONDS):
-            await self._woken.wait()
-
-    def wake(self) -> None:
-        """Have the job read again now."""
-        self._wakes += 1
-        self._woken.set()
-        self._woken = asyncio.Event()
+    async def next_tick(self) -> None:
+        """Wait for the next time to look. All streams wake together, so that one of them reads for the others."""
+        await anyio.sleep(POLL_SECONDS - monotonic() % POLL_SECONDS)
 
     def _take(self, job: Job, new: Sequence[rows.Event]) -> None:
         # Here, in the event loop, and not in the thread that read: a stream would see the one list with the other's beginning.
@@ -101,8 +89,3 @@ class Tails:
             tail.followers -= 1
             if not tail.followers:
                 del self._tails[job.id]
-
-    def wake(self, job_id: str) -> None:
-        """There is news of the job. Harmless where nobody follows it. Only from the event loop."""
-        if tail := self._tails.get(job_id):
-            tail.wake()

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from contract.job import Job, JobState, Json
-from contract.store import checkpoints, metrics, rows, workers
+from contract.store import checkpoints, lines, metrics, rows, workers
 from service import shapes
 
 
@@ -62,6 +62,12 @@ def progress(row: Job) -> shapes.Progress:
 
 def event(row: rows.Event) -> shapes.Event:
     return shapes.Event(seq=row.seq, type=row.type, at=time(row.at), level=row.level, message=row.message, data=row.data)
+
+
+def log_line(row: rows.Event) -> shapes.LogLine:
+    attached: list[str] = next((row.data[name] for name in lines.ATTACHED if name in row.data), [])
+    source = "job" if row.type == "status" else "trainer"
+    return shapes.LogLine(seq=row.seq, at=time(row.at), level=row.level, source=source, message=_told(row), lines=attached)
 
 
 def live(row: Job) -> shapes.Live:
@@ -124,6 +130,13 @@ def _parent(row: Job) -> shapes.Parent | None:
 def _transition(move: rows.Event) -> shapes.Transition:
     data = move.data
     return shapes.Transition(from_=data["from"], to=data["to"], at=time(move.at), reason=data["reason"], actor=data["actor"])
+
+
+def _told(row: rows.Event) -> str:
+    """Of a move the reason too, and of a failure what happened: the message of the event is the state alone."""
+    error = row.data.get("error")
+    why = f"{error['code']}: {error['message']}" if error else row.data.get("reason") if row.type == "status" else None
+    return f"{row.message}: {why}" if why else row.message
 
 
 def _seconds_remaining(row: Job, done: float) -> float | None:

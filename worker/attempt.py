@@ -202,6 +202,8 @@ class Attempt:
         """Commit how the attempt ended."""
         tenure = self._tenure
         if self._stopping is not Stopping.DISOWNED:
+            if isinstance(last, Died) and last.tail and self._stopping is None:
+                tenure.news.last_words(last.cause, last.tail)
             tenure.tell_all()
         is_draining = self._draining.is_set()
         end = ending.decide(tenure.job, last, self._stopping, self._unstored, self._hung, is_draining=is_draining)

@@ -8,6 +8,9 @@ from contract.lifecycle import Report
 from contract.store.metrics import Sample
 from contract.store.rows import Note
 
+_LONGEST_LINE = 1000
+"""Characters of a line that is kept."""
+
 
 @dataclass
 class Batch:
@@ -69,6 +72,11 @@ class News:
 
     def warn(self, message: str, data: Json | None = None) -> None:
         self._gathered.notes.append(Note("warning", message, data or {}, level="warning"))
+
+    def last_words(self, cause: str, tail: str) -> None:
+        """Keep what a trainer wrote before it died: the machine's log may be nobody's to read."""
+        lines = [line[:_LONGEST_LINE] for line in tail.splitlines()]
+        self._gathered.notes.append(Note("log", f"{cause}; its last words:", {"stderr": lines}, level="error"))
 
     def _started(self, event: events.Started) -> None:
         data, machine = event.data.model_dump(), event.machine.model_dump()

@@ -88,7 +88,7 @@ def listed(store: Store, job: Job) -> list[Checkpoint]:
     """The job's checkpoints that are kept, newest first."""
     query = select(checkpoints).where(checkpoints.c.job_id == job.id, checkpoints.c.deleted_at.is_(None)).order_by(checkpoints.c.seq.desc())
     with store.read() as connection:
-        return [_from_row(row) for row in connection.execute(query).mappings()]
+        return [from_row(row) for row in connection.execute(query).mappings()]
 
 
 def to_resume(store: Store, job: Job) -> list[Checkpoint]:
@@ -101,7 +101,7 @@ def to_resume(store: Store, job: Job) -> list[Checkpoint]:
     # Its others too: should the bytes of the last have rotted, there is one to fall back on.
     query = select(checkpoints).where(checkpoints.c.job_id == writer, checkpoints.c.deleted_at.is_(None)).order_by(checkpoints.c.seq.desc())
     with store.read() as connection:
-        return [_from_row(row) for row in connection.execute(query).mappings()]
+        return [from_row(row) for row in connection.execute(query).mappings()]
 
 
 def to_start_from(store: Store, job: Job) -> Checkpoint | None:
@@ -113,7 +113,7 @@ def to_start_from(store: Store, job: Job) -> Checkpoint | None:
         row = connection.execute(query).mappings().one_or_none()
     if row is None:
         raise GoneError(f"checkpoint '{job.init_checkpoint_id}', whose weights the job starts from, is not kept any longer")
-    return _from_row(row)
+    return from_row(row)
 
 
 def begun_with_epochs(store: Store, job: Job, kept: Sequence[Checkpoint]) -> int | None:
@@ -139,8 +139,10 @@ def get(store: Store, job: Job, name: str) -> Checkpoint:
     if row is None:
         raise NotFoundError("checkpoint", name)
     if row["deleted_at"] is not None:
-        raise GoneError(f"checkpoint '{name}' was not kept: the job keeps its last {job.spec['checkpoints']['keep_last']} and its best")
-    return _from_row(row)
+        raise GoneError(
+            f"checkpoint '{name}' is not kept any longer: the job keeps its last {job.spec['checkpoints']['keep_last']}, its best and those pinned"
+        )
+    return from_row(row)
 
 
 def to_purge(store: Store, limit: int = 100) -> list[tuple[str, str]]:
@@ -223,7 +225,8 @@ def _retain(connection: Connection, job: Job, policy: Json, now: float) -> None:
         connection.execute(update(checkpoints).where(checkpoints.c.id.in_(surplus), ~removal.needed()).values(deleted_at=now))
 
 
-def _from_row(row: RowMapping) -> Checkpoint:
+def from_row(row: RowMapping) -> Checkpoint:
+    """The checkpoint that a whole row holds."""
     return Checkpoint(
         id=row["id"],
         job_id=row["job_id"],

@@ -33,18 +33,16 @@ class Theme:
     line: str
     accent: str
     series: tuple[str, ...]
-    rising: str
-    """matplotlib's name of a map from nothing to much."""
 
 
 THEMES: Final = {
     "light": Theme(
         "#ffffff", "#17202c", "#566273", "#dde2e9", "#1d5fbf",
-        ("#1d5fbf", "#d1495b", "#2a9d5c", "#b06f00", "#7b4fc9", "#0e8c9b", "#a23b8f", "#5b6673"), "Blues",
+        ("#1d5fbf", "#d1495b", "#2a9d5c", "#b06f00", "#7b4fc9", "#0e8c9b", "#a23b8f", "#5b6673"),
     ),
     "dark": Theme(
         "#1a2029", "#e6eaf0", "#a3aebc", "#2d3642", "#7db2ff",
-        ("#7db2ff", "#ff8d9b", "#6fd39a", "#f0b95a", "#b99bff", "#5fd0dd", "#f193dd", "#b3bdca"), "bone",
+        ("#7db2ff", "#ff8d9b", "#6fd39a", "#f0b95a", "#b99bff", "#5fd0dd", "#f193dd", "#b3bdca"),
     ),
 }  # fmt: skip
 

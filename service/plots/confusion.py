@@ -37,11 +37,12 @@ def _names(body: dict[str, Any], classes: int) -> list[str]:
 
 def _draw(figure: "Figure", theme: Theme, content: dict[str, Any]) -> None:
     import numpy as np
+    from matplotlib.colors import LinearSegmentedColormap
 
     counts, names = np.array(content["counts"]), content["names"]
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     axes = figure.subplots()
-    image = axes.imshow(shares, cmap=theme.rising, vmin=0, vmax=1, aspect="auto")
+    image = axes.imshow(shares, cmap=LinearSegmentedColormap.from_list("rising", [theme.page, theme.accent]), vmin=0, vmax=1, aspect="auto")
     axes.set(title=content["title"], xlabel="called", ylabel="true class")
     if len(names) <= MOST_NUMBERS:
         axes.set_xticks(
@@ -49,9 +50,7 @@ def _draw(figure: "Figure", theme: Theme, content: dict[str, Any]) -> None:
         )
         axes.set_yticks(range(len(names)), names)
         for (row, column), count in np.ndenumerate(counts):
-            # Black on light and white on dark, whichever way the map runs.
-            dark = sum(image.to_rgba(shares[row, column])[:3]) < 1.5
-            axes.text(
-                column, row, f"{count:,}" if count else "·", ha="center", va="center", fontsize=8, color="white" if dark else "#17202c"
-            )
+            # The page's own colours, turned around where a cell is full.
+            colour = theme.page if shares[row, column] > 0.5 else theme.text
+            axes.text(column, row, f"{count:,}" if count else "·", ha="center", va="center", fontsize=8, color=colour)
     figure.colorbar(image, ax=axes, label="share of the true class")

@@ -1,7 +1,7 @@
 """The picture of what a network looks for first: the filters of its first layer, in its best checkpoint."""
 
 import re
-from math import ceil, isqrt
+from math import ceil, isqrt, sqrt
 from typing import TYPE_CHECKING, Any, Final
 
 from contract.artifacts import Artifacts
@@ -65,7 +65,7 @@ def _draw(figure: "Figure", theme: Theme, title: str, weights_KCHW: "Floats") ->
     # As many columns as make the tiles about square on the paper that there is.
     width, height = figure.get_size_inches()
     count = len(weights_KCHW)
-    columns = min(count, max(1, round((count * width / height) ** 0.5)))
+    columns = min(count, ceil(sqrt(count * width / height)))
     grid = figure.subplots(ceil(count / columns), columns, squeeze=False)
     figure.suptitle(title, color=theme.text, fontsize=10)
     for place, axes in enumerate(grid.flat):

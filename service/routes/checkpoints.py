@@ -1,21 +1,24 @@
 """The checkpoints of a job and their bytes."""
 
 import base64
+import math
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Annotated, Final
 
-from fastapi import APIRouter, Depends, Header, Path, Response, status
+from fastapi import APIRouter, Depends, Header, Path, Query, Response, status
 from fastapi.responses import StreamingResponse
+from pydantic import BaseModel, ConfigDict, Field
 
 from contract.artifacts import Artifacts
 from contract.errors import ArtifactCorruptError, GoneError, NotFoundError
 from contract.events import File
-from contract.store import checkpoints
+from contract.store import checkpoints, keeping
 from contract.store.checkpoints import Checkpoint
-from service import deps, ranges, shapes, views
+from service import actions, deps, ranges, shapes, views
+from service.body import Document
 from service.errors import UnknownNameError
-from service.openapi import FILE, FILE_HEADERS, header, problems
+from service.openapi import FILE, FILE_HEADERS, PIN_BODY, header, problems
 
 router = APIRouter(prefix="/v1/jobs/{job_id}/checkpoints", tags=["results"])
 
@@ -43,16 +46,54 @@ def _file(checkpoint: Named, file: Annotated[str, Path(description="The file's `
 NamedFile = Annotated[File, Depends(_file)]
 
 
-@router.get("", operation_id="list_checkpoints", summary="List a job's checkpoints", responses=problems(404, 503))
-def listed(job: deps.Job, store: deps.Store) -> shapes.CheckpointList:
-    """Those that are kept by the job's checkpoint policy, newest first."""
-    return shapes.CheckpointList(data=[views.checkpoint(found, job) for found in checkpoints.listed(store, job)])
+class Order(BaseModel):
+    """In which order checkpoints are listed."""
+
+    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
+
+    sort: Annotated[str, Field(pattern=r"^-?[A-Za-z0-9_.]{1,100}$", examples=["val.loss", "-val.accuracy"])] | None = None
+    """A metric, `epoch` or `step`, the least first; with a `-` before it the greatest first. Those without a value of it, or with NaN,
+    come last, and of equal ones the newer first. Newest first by default."""
+
+
+@router.get("", operation_id="list_checkpoints", summary="List a job's checkpoints", responses=problems(404, 422, 503))
+def listed(job: deps.Job, store: deps.Store, order: Annotated[Order, Query()]) -> shapes.CheckpointList:
+    """Those that are kept: by the job's checkpoint policy, or because they are pinned."""
+    found = checkpoints.listed(store, job)
+    return shapes.CheckpointList(data=[views.checkpoint(one, job) for one in (_sorted(found, order.sort) if order.sort else found)])
 
 
 @router.get("/{name}", operation_id="get_checkpoint", summary="Look at a checkpoint", responses=problems(404, 410, 503))
 def get(job: deps.Job, checkpoint: Named) -> shapes.Checkpoint:
     """One checkpoint with its files. 410 for one that the policy did not keep."""
     return views.checkpoint(checkpoint, job)
+
+
+@router.patch(
+    "/{name}",
+    operation_id="pin_checkpoint",
+    summary="Pin a checkpoint",
+    responses=problems(400, 404, 410, 413, 415, 422, 503),
+    openapi_extra=PIN_BODY,
+)
+def patch(checkpoint: Named, document: Document, store: deps.Store, tenant: deps.Tenant) -> shapes.Checkpoint:
+    """`pinned: true` keeps it whatever the job's checkpoint policy says. Harmless to repeat."""
+    pinned = actions.read(actions.Pin, document).pinned
+    job, found = keeping.pin(store, tenant, checkpoint.id, pinned=pinned)
+    return views.checkpoint(found, job)
+
+
+@router.delete(
+    "/{name}",
+    operation_id="delete_checkpoint",
+    summary="Delete a checkpoint",
+    status_code=status.HTTP_204_NO_CONTENT,
+    responses=problems(404, 409, 410, 503),
+)
+def delete(checkpoint: Named, store: deps.Store, tenant: deps.Tenant) -> None:
+    """It is gone at once, its bytes soon. 409 while it is pinned, while it is the last of a job that is not over, or while
+    another job is to begin from it."""
+    keeping.remove(store, tenant, checkpoint.id)
 
 
 @router.get(
@@ -110,6 +151,17 @@ def head(
         return Response(status_code=status.HTTP_304_NOT_MODIFIED, headers=headers)
     _assert_whole(artifacts, checkpoint, file)
     return Response(headers={**headers, "Content-Length": str(file.size_bytes), "Content-Digest": _digest(file)})
+
+
+def _sorted(found: Sequence[Checkpoint], sort: str) -> list[Checkpoint]:
+    name, sign = sort.removeprefix("-"), -1.0 if sort.startswith("-") else 1.0
+
+    def place(checkpoint: Checkpoint) -> tuple[bool, float]:
+        given = {"epoch": checkpoint.epoch, "step": checkpoint.step}.get(name, checkpoint.metrics.get(name))
+        value = math.nan if given is None else float(given)  # also of "Infinity", as JSON has it here
+        return (True, 0.0) if math.isnan(value) else (False, sign * value)
+
+    return sorted(found, key=place)
 
 
 def _headers(checkpoint: Checkpoint, file: File) -> dict[str, str]:

@@ -18,6 +18,7 @@ from service.shapes.fine_tuning import (
     Hyperparameters,
 )
 from service.shapes.job import Best, Failure, Job, JobLinks, JobList, Machine, Parent, Progress, QueuePlace, TrainingData, Transition
+from service.shapes.log import LogLine, LogPage
 from service.shapes.progress import Event, EventList, Live, MetricList, MetricPoint, Resync
 from service.shapes.queue import Queue, QueueDepth, QueueWorkers
 from service.shapes.result import Lineage, Result, ResultClass, ResultLayer
@@ -73,6 +74,8 @@ __all__ = [
     "Layer",
     "Lineage",
     "Live",
+    "LogLine",
+    "LogPage",
     "Machine",
     "MetricList",
     "MetricPoint",

@@ -4,14 +4,34 @@ import { call } from "./api.js";
 import { h } from "./dom.js";
 
 const OFFERED = {
-  queued: ["pause", "cancel"], running: ["pause", "cancel"], pausing: ["cancel"], paused: ["resume", "cancel"],
-  cancelling: [], succeeded: [], failed: ["retry"], cancelled: ["retry"],
+  queued: ["pause", "cancel"],
+  running: ["pause", "cancel"],
+  pausing: ["cancel"],
+  paused: ["resume", "cancel"],
+  cancelling: [],
+  succeeded: ["delete"],
+  failed: ["retry", "delete"],
+  cancelled: ["retry", "delete"],
 };
-const WORDS = { pause: "Pause", resume: "Resume", cancel: "Cancel", retry: "Retry" };
+const WORDS = { pause: "Pause", resume: "Resume", cancel: "Cancel", retry: "Retry", delete: "Delete" };
+const ASKED = {
+  cancel: [
+    "Cancel this job?",
+    "It stops at its next step and keeps a checkpoint. A cancelled job never goes on; it can be retried as a new one.",
+    "Cancel the job",
+  ],
+  delete: ["Delete this job?", "Its numbers, its result and its checkpoints go with it, and cannot be brought back.", "Delete the job"],
+};
 
 /** The buttons of a job; `moved` gets the job as each deed leaves it. */
 export function make(id, page, moved) {
-  const buttons = Object.entries(WORDS).map(([deed, text]) => h("button", { type: "button", "data-deed": deed, class: deed === "cancel" ? "danger" : "quiet", hidden: true, onclick: () => act(deed) }, text));
+  const buttons = Object.entries(WORDS).map(([deed, text]) =>
+    h(
+      "button",
+      { type: "button", "data-deed": deed, class: deed in ASKED ? "danger" : "quiet", hidden: true, onclick: () => act(deed) },
+      text,
+    ),
+  );
   const clone = h("a", { class: "button quiet", href: `#/new?from=${id}` }, "Clone…");
   const trouble = h("span", { class: "fault", role: "alert" });
   const node = h("div", { class: "row actions", role: "group", "aria-label": "What to do with this job" }, ...buttons, clone, trouble);
@@ -28,10 +48,15 @@ export function make(id, page, moved) {
 
   async function act(deed) {
     trouble.replaceChildren();
-    const text = "It stops at its next step and keeps a checkpoint. A cancelled job never goes on; it can be retried as a new one.";
-    if (deed === "cancel" && !(await page.sure("Cancel this job?", text, "Cancel the job"))) return;
+    if (deed in ASKED && !(await page.sure(...ASKED[deed]))) return;
     for (const button of buttons) button.disabled = true;
     try {
+      if (deed === "delete") {
+        await call("DELETE", `v1/jobs/${id}`);
+        page.announce("The job is deleted.");
+        location.hash = "#/";
+        return;
+      }
       const job = await call("POST", `v1/jobs/${id}/${deed}`);
       if (job.id !== id) location.hash = `#/jobs/${job.id}`;
       else moved(job);

@@ -33,7 +33,8 @@ export async function call(method, path, { json, text, headers = {}, signal } = 
   const reply = await send(path, { method, body, signal, headers: { Accept: "application/json", ...type, ...headers } });
   const isJson = /json/.test(reply.headers.get("Content-Type") ?? "");
   const document = isJson ? await reply.json().catch(() => null) : null;
-  if (!reply.ok) throw reply.status >= 502 && !document ? new Away(`the service answered ${reply.status}`) : new Problem(reply.status, document);
+  if (!reply.ok)
+    throw reply.status >= 502 && !document ? new Away(`the service answered ${reply.status}`) : new Problem(reply.status, document);
   return document;
 }
 
@@ -50,7 +51,7 @@ export async function blob(path, signal) {
  */
 export async function* frames(path, { signal, onCut = () => {}, onOpen = () => {} }) {
   let last = "";
-  for (let failures = 0; !signal.aborted; ) {
+  for (let failures = 0; !signal.aborted;) {
     try {
       const reply = await send(path, { signal, headers: { Accept: "text/event-stream", ...(last && { "Last-Event-ID": last }) } });
       if (!reply.ok) throw new Problem(reply.status, await reply.json().catch(() => null));
@@ -73,7 +74,14 @@ export async function* frames(path, { signal, onCut = () => {}, onOpen = () => {
 export const pause = (milliseconds, signal) =>
   new Promise((resolve) => {
     const timer = setTimeout(resolve, milliseconds);
-    signal?.addEventListener("abort", () => { clearTimeout(timer); resolve(); }, { once: true });
+    signal?.addEventListener(
+      "abort",
+      () => {
+        clearTimeout(timer);
+        resolve();
+      },
+      { once: true },
+    );
   });
 
 /** A fresh Idempotency-Key. Not randomUUID, which a page on plain http has not. */
@@ -95,7 +103,7 @@ async function send(path, options) {
 async function* parsed(body) {
   const reader = body.pipeThrough(new TextDecoderStream()).getReader();
   try {
-    for (let held = ""; ; ) {
+    for (let held = ""; ;) {
       const { value, done } = await reader.read();
       if (done) return;
       const blocks = (held + value).split("\n\n");

@@ -38,7 +38,11 @@ function ok() {
 function failed(error) {
   if (error.name === "AbortError") return;
   const refused = error instanceof Problem && (error.status === 401 || error.status === 403);
-  const text = refused ? `${error.message}. ` : error instanceof Away ? `Cannot reach the service: ${error.message}. Trying again…` : error.message;
+  const text = refused
+    ? `${error.message}. `
+    : error instanceof Away
+      ? `Cannot reach the service: ${error.message}. Trying again…`
+      : error.message;
   if (banner.dataset.text !== text) {
     banner.dataset.text = text;
     banner.replaceChildren(text, refused ? h("button", { type: "button", class: "quiet", onclick: askForKey }, "Enter an API key") : "");
@@ -67,15 +71,19 @@ function askForKey() {
   field.value = key.get();
   dialog.returnValue = "";
   dialog.showModal();
-  dialog.addEventListener("close", () => {
-    if (dialog.returnValue === "keep") key.set(field.value.trim());
-    else if (dialog.returnValue === "forget") key.set("");
-    else return;
-    field.value = "";
-    banner.hidden = true;
-    showKey();
-    route();
-  }, { once: true });
+  dialog.addEventListener(
+    "close",
+    () => {
+      if (dialog.returnValue === "keep") key.set(field.value.trim());
+      else if (dialog.returnValue === "forget") key.set("");
+      else return;
+      field.value = "";
+      banner.hidden = true;
+      showKey();
+      route();
+    },
+    { once: true },
+  );
 }
 
 function showKey() {
@@ -124,7 +132,10 @@ document.getElementById("theme").addEventListener("click", () => {
   setTheme(THEMES[(THEMES.indexOf(document.documentElement.dataset.theme ?? "auto") + 1) % THEMES.length]);
 });
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => dispatchEvent(new Event("themechange")));
-document.querySelector(".skip").addEventListener("click", (event) => { event.preventDefault(); main.focus(); });
+document.querySelector(".skip").addEventListener("click", (event) => {
+  event.preventDefault();
+  main.focus();
+});
 addEventListener("hashchange", () => route());
 setInterval(tick, 1000);
 setTheme(THEMES.includes(localStorage.getItem("ridgeline-theme")) ? localStorage.getItem("ridgeline-theme") : "auto");

@@ -15,11 +15,20 @@ export function chart(heading, { canLog = false } = {}) {
   const place = h("div", { class: "plot", role: "img" });
   const note = h("p", { class: "note", hidden: true });
   let chosen = false;
-  const log = h("input", { type: "checkbox", onchange: () => { chosen = true; redraw(); } });
+  const log = h("input", {
+    type: "checkbox",
+    onchange: () => {
+      chosen = true;
+      redraw();
+    },
+  });
   const scale = canLog ? h("label", { class: "check" }, log, "log scale") : null;
   const node = h("section", { class: "card chart" }, h("div", { class: "row between" }, h("h3", {}, heading), scale), place, legend, note);
   const off = new Set();
-  let plot, xs = [], series = [], drawn = "";
+  let plot,
+    xs = [],
+    series = [],
+    drawn = "";
 
   function update(newXs, newSeries) {
     [xs, series] = [newXs, newSeries];
@@ -40,31 +49,59 @@ export function chart(heading, { canLog = false } = {}) {
 
   function options() {
     const lines = series.map(({ name }, index) => ({
-      label: title(name), show: !off.has(name), stroke: () => ink(`--series-${index % COLOURS}`), width: 2,
-      dash: name.startsWith("val.") ? [6, 4] : undefined, points: { show: xs.length < 40, size: 5, fill: () => ink("--card") }, spanGaps: true,
+      label: title(name),
+      show: !off.has(name),
+      stroke: () => ink(`--series-${index % COLOURS}`),
+      width: 2,
+      dash: name.startsWith("val.") ? [6, 4] : undefined,
+      points: { show: xs.length < 40, size: 5, fill: () => ink("--card") },
+      spanGaps: true,
     }));
-    const axis = { stroke: () => ink("--soft"), grid: { stroke: () => ink("--line"), width: 1 }, ticks: { show: false }, font: "12px system-ui, sans-serif" };
+    const axis = {
+      stroke: () => ink("--soft"),
+      grid: { stroke: () => ink("--line"), width: 1 },
+      ticks: { show: false },
+      font: "12px system-ui, sans-serif",
+    };
     return {
-      width: place.clientWidth, height: HEIGHT, legend: { show: false }, cursor: { y: false, points: { size: 7 } },
+      width: place.clientWidth,
+      height: HEIGHT,
+      legend: { show: false },
+      cursor: { y: false, points: { size: 7 } },
       scales: { x: { time: false }, y: log.checked ? { distr: 3 } : { range: (_, low, high) => padded(low, high) } },
-      axes: [{ ...axis, incrs: [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10000], size: 28 }, { ...axis, size: 64, values: (_, ticks) => ticks.map((tick) => (tick === null ? "" : metric(series[0]?.name ?? "", tick))) }],
+      axes: [
+        { ...axis, incrs: [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10000], size: 28 },
+        { ...axis, size: 64, values: (_, ticks) => ticks.map((tick) => (tick === null ? "" : metric(series[0]?.name ?? "", tick))) },
+      ],
       series: [{ label: "epoch" }, ...lines],
       hooks: { setCursor: [(self) => values(self.cursor.idx)] },
     };
   }
 
-  const data = () => [xs, ...series.map((one) => one.values.map((value) => (typeof value === "number" && (value > 0 || !log.checked) ? value : null)))];
+  const data = () => [
+    xs,
+    ...series.map((one) => one.values.map((value) => (typeof value === "number" && (value > 0 || !log.checked) ? value : null))),
+  ];
 
   function write() {
-    legend.replaceChildren(...series.map(({ name }, index) => {
-      const button = h("button", { type: "button", "aria-pressed": String(!off.has(name)) }, h("span", { class: `swatch s${index % COLOURS}${name.startsWith("val.") ? " dashed" : ""}` }), title(name), " ", h("b"));
-      button.addEventListener("click", () => {
-        off[off.has(name) ? "delete" : "add"](name);
-        button.setAttribute("aria-pressed", String(!off.has(name)));
-        plot.setSeries(index + 1, { show: !off.has(name) });
-      });
-      return h("li", {}, button);
-    }));
+    legend.replaceChildren(
+      ...series.map(({ name }, index) => {
+        const button = h(
+          "button",
+          { type: "button", "aria-pressed": String(!off.has(name)) },
+          h("span", { class: `swatch s${index % COLOURS}${name.startsWith("val.") ? " dashed" : ""}` }),
+          title(name),
+          " ",
+          h("b"),
+        );
+        button.addEventListener("click", () => {
+          off[off.has(name) ? "delete" : "add"](name);
+          button.setAttribute("aria-pressed", String(!off.has(name)));
+          plot.setSeries(index + 1, { show: !off.has(name) });
+        });
+        return h("li", {}, button);
+      }),
+    );
   }
 
   /** The numbers of the legend: at the cursor, or the last ones. */
@@ -83,7 +120,12 @@ export function chart(heading, { canLog = false } = {}) {
     const left = series.reduce((count, one) => count + one.values.filter((value) => typeof value === "string").length, 0);
     const below = log.checked ? series.reduce((count, one) => count + one.values.filter((value) => value <= 0).length, 0) : 0;
     note.hidden = !(left || below);
-    say(note, [left && `${left} values that are not finite are left out`, below && `${below} values of 0 or less have no place on a log scale`].filter(Boolean).join("; "));
+    say(
+      note,
+      [left && `${left} values that are not finite are left out`, below && `${below} values of 0 or less have no place on a log scale`]
+        .filter(Boolean)
+        .join("; "),
+    );
   }
 
   new ResizeObserver(() => (plot ? plot.setSize({ width: place.clientWidth, height: HEIGHT }) : series.length && redraw())).observe(place);
@@ -96,7 +138,10 @@ const ink = (name) => getComputedStyle(document.documentElement).getPropertyValu
 /** How many times larger the largest number is than the smallest of the last ones. */
 function spread(series) {
   const positive = (values) => values.filter((value) => typeof value === "number" && value > 0);
-  return Math.max(...positive(series.flatMap(({ values }) => values)), 0) / Math.min(...positive(series.map(({ values }) => values.at(-1))), Infinity);
+  return (
+    Math.max(...positive(series.flatMap(({ values }) => values)), 0) /
+    Math.min(...positive(series.map(({ values }) => values.at(-1))), Infinity)
+  );
 }
 
 function padded(low, high) {

@@ -28,18 +28,41 @@ export function make(page) {
 
 function row(checkpoint, page) {
   const names = [...checkpoint.aliases, ...(checkpoint.pinned ? ["pinned"] : [])].map((name) => h("span", { class: "label" }, name));
-  return h("tr", {},
+  return h(
+    "tr",
+    {},
     h("th", { scope: "row" }, h("code", {}, checkpoint.id), " ", ...names),
-    h("td", { class: "number" }, number(checkpoint.epoch)), h("td", { class: "number" }, number(checkpoint.step)),
-    h("td", { class: "number" }, metric("val.loss", checkpoint.metrics["val.loss"])), h("td", {}, when(checkpoint.created_at)),
-    h("td", {}, h("ul", { class: "files" }, ...checkpoint.files.map((file) => h("li", {}, link(checkpoint, file, page), ` ${bytes(file.size_bytes)}`)))));
+    h("td", { class: "number" }, number(checkpoint.epoch)),
+    h("td", { class: "number" }, number(checkpoint.step)),
+    h("td", { class: "number" }, metric("val.loss", checkpoint.metrics["val.loss"])),
+    h("td", {}, when(checkpoint.created_at)),
+    h(
+      "td",
+      {},
+      h(
+        "ul",
+        { class: "files" },
+        ...checkpoint.files.map((file) => h("li", {}, link(checkpoint, file, page), ` ${bytes(file.size_bytes)}`)),
+      ),
+    ),
+  );
 }
 
 /** A plain link, which the browser can resume; with an API key the bytes are fetched first, as a link cannot send it. */
 function link(checkpoint, file, page) {
   const href = file.href.replace(/^\//, "");
   const name = `${checkpoint.id}-${file.name}`;
-  return h("a", { href, download: name, title: `SHA-256 ${file.sha256}`, "aria-label": `Download ${file.name} of ${checkpoint.id}`, onclick: (event) => key.get() && save(event) }, file.name);
+  return h(
+    "a",
+    {
+      href,
+      download: name,
+      title: `SHA-256 ${file.sha256}`,
+      "aria-label": `Download ${file.name} of ${checkpoint.id}`,
+      onclick: (event) => key.get() && save(event),
+    },
+    file.name,
+  );
 
   async function save(event) {
     event.preventDefault();

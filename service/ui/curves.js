@@ -30,14 +30,28 @@ export function make() {
     const each = job.progress.steps ? job.progress.steps / job.progress.epochs : 1;
     const xs = points.map((point) => (point.scope === "epoch" ? point.epoch : point.step / each));
     draw(loss, xs, points, names.filter((name) => /^(train|val)\.loss$|^train\.penalty\./.test(name)).sort(byRank));
-    draw(accuracy, xs, points, names.filter((name) => /^(train|val)\.accuracy$/.test(name)));
-    draw(zeros, xs, points, names.filter((name) => name === "weights.zeros"));
+    draw(
+      accuracy,
+      xs,
+      points,
+      names.filter((name) => /^(train|val)\.accuracy$/.test(name)),
+    );
+    draw(
+      zeros,
+      xs,
+      points,
+      names.filter((name) => name === "weights.zeros"),
+    );
   }
 }
 
 function draw(one, xs, points, names) {
   one.node.hidden = names.length === 0;
-  if (names.length) one.update(xs, names.map((name) => ({ name, values: points.map((point) => point.values[name] ?? null) })));
+  if (names.length)
+    one.update(
+      xs,
+      names.map((name) => ({ name, values: points.map((point) => point.values[name] ?? null) })),
+    );
 }
 
 const byRank = (a, b) => rank(a) - rank(b) || a.localeCompare(b);

@@ -43,13 +43,22 @@ export function table(caption, columns, body) {
   return h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": caption }, made);
 }
 
-const STEPS = [["second", 60], ["minute", 60], ["hour", 24], ["day", 7], ["week", 4.35], ["month", 12], ["year", Infinity]];
+const STEPS = [
+  ["second", 60],
+  ["minute", 60],
+  ["hour", 24],
+  ["day", 7],
+  ["week", 4.35],
+  ["month", 12],
+  ["year", Infinity],
+];
 const WORDS = new Intl.RelativeTimeFormat("en", { numeric: "auto" });
 
 function relative(iso) {
   let distance = (new Date(iso) - Date.now()) / 1000;
   for (const [unit, size] of STEPS) {
-    if (Math.abs(distance) < size) return unit === "second" && distance > -5 && distance < 5 ? "just now" : WORDS.format(Math.round(distance), unit);
+    if (Math.abs(distance) < size)
+      return unit === "second" && distance > -5 && distance < 5 ? "just now" : WORDS.format(Math.round(distance), unit);
     distance /= size;
   }
   return iso;

@@ -12,10 +12,14 @@ export function metric(name, value) {
 }
 
 export function number(value) {
-  if (Number.isInteger(value)) return WHOLE.format(value);
   const size = Math.abs(value);
+  // A loss that runs away is a whole number too, of some thirty digits.
+  if (Number.isInteger(value) && size < 1e12) return WHOLE.format(value);
   if (size >= 1e-3 && size < 1e6) return String(Number(value.toPrecision(4)));
-  return value.toExponential(2).replace(/\.?0+e/, "e").replace("e+", "e");
+  return value
+    .toExponential(2)
+    .replace(/\.?0+e/, "e")
+    .replace("e+", "e");
 }
 
 export const share = (value) => SHARE.format(value);
@@ -51,6 +55,7 @@ export function title(name) {
   if (name in NAMES) return NAMES[name];
   const [where, ...what] = name.split(".");
   const words = what.join(" ").replace(/_/g, " ");
-  if (where === "train" && what[0] === "penalty") return what.length > 1 ? `penalty ${what.slice(1).join(" ").replace(/_/g, " ")}` : "penalties, sum";
+  if (where === "train" && what[0] === "penalty")
+    return what.length > 1 ? `penalty ${what.slice(1).join(" ").replace(/_/g, " ")}` : "penalties, sum";
   return { train: `training ${words}`, val: `validation ${words}`, test: `test ${words}` }[where] ?? name.replace(/[._]/g, " ");
 }

@@ -14,11 +14,26 @@ const EVENTS = 200;
 
 /** Show the job in `main` until `signal` is aborted, following its events. */
 export async function show(main, id, { signal, page }) {
-  const parts = { head: head(), tiles: tiles(), curves: curves.make(), results: results.make(page), checkpoints: checkpoints.make(page), history: history_(), spec: spec() };
+  const parts = {
+    head: head(),
+    tiles: tiles(),
+    curves: curves.make(),
+    results: results.make(page),
+    checkpoints: checkpoints.make(page),
+    history: events(),
+    spec: spec(),
+  };
   const buttons = actions.make(id, page, (job) => update(job));
   main.replaceChildren(
     h("p", { class: "crumbs" }, h("a", { href: "#/" }, "Jobs"), " / ", h("code", {}, id)),
-    parts.head.node, buttons.node, parts.tiles.node, parts.curves.node, parts.results.node, parts.checkpoints.node, parts.history.node, parts.spec.node,
+    parts.head.node,
+    buttons.node,
+    parts.tiles.node,
+    parts.curves.node,
+    parts.results.node,
+    parts.checkpoints.node,
+    parts.history.node,
+    parts.spec.node,
   );
   let job = await first(id, signal, page);
   if (!job) return;
@@ -26,22 +41,35 @@ export async function show(main, id, { signal, page }) {
   update(job);
   await Promise.all([parts.curves.refresh(job, signal), parts.checkpoints.refresh(job, signal)]).catch(page.failed);
   await parts.results.refresh(job, signal).catch(page.failed);
-  const reread = later(async () => {
-    job = await call("GET", `v1/jobs/${id}`, { signal });
-    update(job);
-    await Promise.all([parts.curves.refresh(job, signal), parts.checkpoints.refresh(job, signal)]);
-  }, 700, signal, page);
+  const reread = later(
+    async () => {
+      job = await call("GET", `v1/jobs/${id}`, { signal });
+      update(job);
+      await Promise.all([parts.curves.refresh(job, signal), parts.checkpoints.refresh(job, signal)]);
+    },
+    700,
+    signal,
+    page,
+  );
 
   // A job that has ended says all it has said and then no more; one that lives goes on.
-  for await (const frame of frames(`v1/jobs/${id}/events`, { signal, onCut: () => page.failed(new Problem(0, { detail: "The live stream was cut. Connecting again…" })), onOpen: page.ok })) {
+  for await (const frame of frames(`v1/jobs/${id}/events`, {
+    signal,
+    onCut: () => page.failed(new Problem(0, { detail: "The live stream was cut. Connecting again…" })),
+    onOpen: page.ok,
+  })) {
     page.ok();
     if (frame.event === "metrics") {
       job = { ...job, status: frame.data.status, progress: frame.data.progress, latest_metrics: frame.data.latest_metrics };
       update(job);
       continue;
     }
+    if (frame.event === "resync") {
+      parts.history.clear(); // the service knows nothing of what we heard, and tells all of it again
+      continue;
+    }
     parts.history.add(frame.data);
-    if (!(frame.data.seq <= (job.seen ?? 0))) reread();
+    reread();
     if (frame.event === "status" && TERMINAL.has(frame.data.data.to)) break;
   }
   await reread.now();
@@ -81,7 +109,10 @@ function later(act, gap, signal, page) {
   const made = () => {
     if (waiting) return;
     waiting = true;
-    setTimeout(() => { waiting = false; if (!signal.aborted) run(); }, gap);
+    setTimeout(() => {
+      waiting = false;
+      if (!signal.aborted) run();
+    }, gap);
   };
   made.now = run;
   return made;
@@ -95,7 +126,16 @@ function head() {
   const [made, ended, took] = [when(null), when(null), h("span")];
   const end = h("span", { hidden: true }, " · ended ", ended);
   times.append("submitted ", made, end, " · ran ", took);
-  const node = h("header", { class: "head" }, h("div", { class: "row" }, name, mark.node, why), h("div", { class: "row" }, bar, done), times, parent, labels, trouble);
+  const node = h(
+    "header",
+    { class: "head" },
+    h("div", { class: "row" }, name, mark.node, why),
+    h("div", { class: "row" }, bar, done),
+    times,
+    parent,
+    labels,
+    trouble,
+  );
   return { node, update };
 
   function update(job) {
@@ -104,7 +144,10 @@ function head() {
     say(why, job.status_reason ?? "");
     bar.value = job.progress.fraction;
     const rest = job.progress.seconds_remaining;
-    say(done, `epoch ${job.progress.epoch} of ${job.progress.epochs} · ${share(job.progress.fraction)}${job.status === "running" && rest !== null ? ` · about ${duration(rest)} left` : ""}`);
+    say(
+      done,
+      `epoch ${job.progress.epoch} of ${job.progress.epochs} · ${share(job.progress.fraction)}${job.status === "running" && rest !== null ? ` · about ${duration(rest)} left` : ""}`,
+    );
     setTime(made, job.created_at);
     end.hidden = !job.finished_at;
     setTime(ended, job.finished_at);
@@ -116,9 +159,9 @@ function head() {
 }
 
 function said(place, job) {
-  const place_ = job.queue && `place ${job.queue.position} in the queue${job.queue.waits_for ? `, waits for ${job.queue.waits_for}` : ""}`;
+  const queued = job.queue && `place ${job.queue.position} in the queue${job.queue.waits_for ? `, waits for ${job.queue.waits_for}` : ""}`;
   const parent = job.parent && [`${job.parent.relation} of `, h("a", { href: `#/jobs/${job.parent.job_id}` }, job.parent.job_id)];
-  place.replaceChildren(...[parent, parent && place_ ? [" · "] : null, place_ ? [place_] : null].filter(Boolean).flat());
+  place.replaceChildren(...[parent, parent && queued ? [" · "] : null, queued ? [queued] : null].filter(Boolean).flat());
 }
 
 function troubles(place, job) {
@@ -148,17 +191,24 @@ function tiles() {
 }
 
 /** What the job has said, the newest on top. */
-function history_() {
+function events() {
   const list = h("ol", { class: "history", reversed: "" });
   const count = h("span", { class: "soft" });
   const node = h("details", { class: "card" }, h("summary", {}, h("h2", {}, "History"), count), list);
   let heard = 0;
-  return { node, add };
+  return { node, add, clear };
+
+  function clear() {
+    heard = 0;
+    list.replaceChildren();
+  }
 
   function add(event) {
     heard++;
     say(count, `${number(heard)} events`);
-    list.prepend(h("li", { "data-level": event.level }, when(event.at), h("span", { class: "soft" }, event.type), h("span", {}, event.message)));
+    list.prepend(
+      h("li", { "data-level": event.level }, when(event.at), h("span", { class: "soft" }, event.type), h("span", {}, event.message)),
+    );
     if (list.children.length > EVENTS) list.lastChild.remove();
   }
 }
@@ -166,7 +216,10 @@ function history_() {
 function spec() {
   const [text, copied] = [h("pre", { tabindex: "0" }), h("button", { type: "button", class: "quiet" }, "Copy")];
   copied.addEventListener("click", async () => {
-    await navigator.clipboard?.writeText(text.textContent).then(() => say(copied, "Copied"), () => say(copied, "Select and copy by hand"));
+    await navigator.clipboard?.writeText(text.textContent).then(
+      () => say(copied, "Copied"),
+      () => say(copied, "Select and copy by hand"),
+    );
   });
   const node = h("details", { class: "card" }, h("summary", {}, h("h2", {}, "Spec")), copied, text);
   return { node, update: (job) => say(text, JSON.stringify(job.spec, null, 2)) };

@@ -7,8 +7,14 @@ import { metric, ran, share, title } from "./format.js";
 const LIMIT = 20;
 const REFRESH = 2000;
 const FILTERS = [
-  ["", "all"], ["queued,running,pausing,paused,cancelling", "not ended"], ["running", "running"], ["queued", "queued"], ["paused", "paused"],
-  ["succeeded", "succeeded"], ["failed", "failed"], ["cancelled", "cancelled"],
+  ["", "all"],
+  ["queued,running,pausing,paused,cancelling", "not ended"],
+  ["running", "running"],
+  ["queued", "queued"],
+  ["paused", "paused"],
+  ["succeeded", "succeeded"],
+  ["failed", "failed"],
+  ["cancelled", "cancelled"],
 ];
 
 /** Show the list in `main` until `signal` is aborted. `page.ok()` and `page.failed(error)` hear how the API does. */
@@ -25,18 +31,30 @@ export async function show(main, query, { signal, page }) {
   const empty = h("div", { class: "empty", hidden: true });
   const newer = h("button", { type: "button", class: "quiet", disabled: true, onclick: () => turn(() => cursors.pop()) }, "← Newer");
   const older = h("button", { type: "button", class: "quiet", disabled: true, onclick: () => turn(() => cursors.push(next)) }, "Older →");
-  let next = null, turned = new AbortController();
+  let next = null,
+    turned = new AbortController();
   const rows = new Map();
 
   main.replaceChildren(
     h("div", { class: "row between" }, h("h1", { tabindex: "-1" }, "Jobs"), h("a", { class: "button primary", href: "#/new" }, "New job")),
-    h("form", { class: "row filters", role: "search", onsubmit: (event) => event.preventDefault() },
-      h("label", { for: "status" }, "Status"), status, h("label", { for: "q" }, "Search"), search),
-    jobs, empty, h("nav", { class: "row end", "aria-label": "Pages of the list" }, newer, older),
+    h(
+      "form",
+      { class: "row filters", role: "search", onsubmit: (event) => event.preventDefault() },
+      h("label", { for: "status" }, "Status"),
+      status,
+      h("label", { for: "q" }, "Search"),
+      search,
+    ),
+    jobs,
+    empty,
+    h("nav", { class: "row end", "aria-label": "Pages of the list" }, newer, older),
   );
   status.addEventListener("change", filter);
   let typing;
-  search.addEventListener("input", () => { clearTimeout(typing); typing = setTimeout(filter, 250); });
+  search.addEventListener("input", () => {
+    clearTimeout(typing);
+    typing = setTimeout(filter, 250);
+  });
 
   function filter() {
     [asked.status, asked.q] = [status.value, search.value.trim()];
@@ -69,7 +87,11 @@ export async function show(main, query, { signal, page }) {
   }
 
   function fill(found) {
-    for (const [id, row] of rows) if (!found.some((job) => job.id === id)) { row.node.remove(); rows.delete(id); }
+    for (const [id, row] of rows)
+      if (!found.some((job) => job.id === id)) {
+        row.node.remove();
+        rows.delete(id);
+      }
     found.forEach((job, index) => {
       if (!rows.has(job.id)) rows.set(job.id, line());
       const row = rows.get(job.id);
@@ -93,8 +115,11 @@ function parameters(asked, cursor) {
 }
 
 function nothing(place, filtered) {
-  const text = filtered ? "No job matches these filters." : "No jobs yet. The first one takes a minute: open “New job”, take the small example, submit.";
-  if (place.firstChild?.textContent !== text) place.replaceChildren(h("p", {}, text), filtered ? "" : h("a", { class: "button primary", href: "#/new" }, "New job"));
+  const text = filtered
+    ? "No job matches these filters."
+    : "No jobs yet. The first one takes a minute: open “New job”, take the small example, submit.";
+  if (place.firstChild?.textContent !== text)
+    place.replaceChildren(h("p", {}, text), filtered ? "" : h("a", { class: "button primary", href: "#/new" }, "New job"));
 }
 
 /** A row that is written once and updated in place: what has the focus keeps it. */
@@ -103,7 +128,16 @@ function line() {
   const mark = badge();
   const [bar, done] = [h("progress", { max: "1" }), h("span", { class: "soft" })];
   const [numbers, at, took] = [h("td", { class: "wide" }), when(null), h("td", { class: "number" })];
-  const node = h("tr", {}, h("th", { scope: "row" }, link, h("br"), id), h("td", {}, mark.node), h("td", { class: "progress" }, bar, done), numbers, h("td", {}, at), took);
+  const node = h(
+    "tr",
+    {},
+    h("th", { scope: "row" }, link, h("br"), id),
+    h("td", {}, mark.node),
+    h("td", { class: "progress" }, bar, done),
+    numbers,
+    h("td", {}, at),
+    took,
+  );
   return { node, update };
 
   function update(job) {
@@ -123,7 +157,13 @@ function line() {
 /** A status as a word with a colour; the word alone says all. */
 export function badge() {
   const node = h("span", { class: "badge" });
-  return { node, update: (status) => { say(node, status); node.dataset.status = status; } };
+  return {
+    node,
+    update: (status) => {
+      say(node, status);
+      node.dataset.status = status;
+    },
+  };
 }
 
 function newest(place, metrics) {

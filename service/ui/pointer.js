@@ -2,18 +2,29 @@
 
 /** Start and end of the value that `pointer` names in `text`; of the nearest parent that is there where it names none. */
 export function locate(text, pointer) {
-  const path = pointer.split("/").slice(1).map((part) => part.replace(/~1/g, "/").replace(/~0/g, "~"));
+  const path = pointer
+    .split("/")
+    .slice(1)
+    .map((part) => part.replace(/~1/g, "/").replace(/~0/g, "~"));
   let [best, depth] = [[0, 0], -1];
   let at = 0;
   try {
     value([]);
-  } catch { /* the text ends or breaks off here: what was found so far must do */ }
+  } catch {
+    /* the text ends or breaks off here: what was found so far must do */
+  }
   return best;
 
   function value(here) {
     space();
     const start = at;
-    if (text[at] === "{") members(here, "}", () => { const name = JSON.parse(string()); space(); at++; return name; });
+    if (text[at] === "{")
+      members(here, "}", () => {
+        const name = JSON.parse(string());
+        space();
+        at++;
+        return name;
+      });
     else if (text[at] === "[") members(here, "]", (index) => String(index));
     else if (text[at] === '"') string();
     else at += /^[^,\]}\s]+/.exec(text.slice(at))[0].length;

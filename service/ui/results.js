@@ -24,24 +24,57 @@ function tests(result) {
   const names = Object.keys(result.metrics).filter((name) => name.startsWith("test."));
   const cells = names.map((name) => h("div", {}, h("dt", {}, title(name)), h("dd", {}, metric(name, result.metrics[name]))));
   const epochs = `${number(result.epochs)} epochs`;
-  const ended = { epochs: `Trained all ${epochs}`, early_stopping: `Stopped early after ${epochs}`, tolerance: `Within its tolerance after ${epochs}` }[result.stop_reason] ?? `Ended by ${result.stop_reason} after ${epochs}`;
-  return h("section", { class: "card" }, h("h2", {}, "Result"), h("dl", { class: "tiles" }, ...cells),
-    h("p", { class: "soft" }, `${ended}; best epoch ${number(result.best_epoch)}; ${number(result.parameters)} parameters; trained on ${result.machine.device}.`));
+  const ended =
+    { epochs: `Trained all ${epochs}`, early_stopping: `Stopped early after ${epochs}`, tolerance: `Within its tolerance after ${epochs}` }[
+      result.stop_reason
+    ] ?? `Ended by ${result.stop_reason} after ${epochs}`;
+  return h(
+    "section",
+    { class: "card" },
+    h("h2", {}, "Result"),
+    h("dl", { class: "tiles" }, ...cells),
+    h(
+      "p",
+      { class: "soft" },
+      `${ended}; best epoch ${number(result.best_epoch)}; ${number(result.parameters)} parameters; trained on ${result.machine.device}.`,
+    ),
+  );
 }
 
 function layers(result) {
-  const columns = [["Layer"], ["Weights", "number"], ["Exactly 0", "number"], ["Share"], ["Below 0.001", "number"], ["Dead filters", "number"], ["σ max", "number"]];
-  const rows = result.layers.map((layer) => h("tr", {}, h("th", { scope: "row" }, h("code", {}, layer.name)),
-    h("td", { class: "number" }, number(layer.size)), h("td", { class: "number" }, number(layer.zeros)), h("td", {}, gauge(layer)),
-    h("td", { class: "number" }, share(layer.near_zero / layer.size)),
-    h("td", { class: "number" }, layer.filters == null ? "–" : `${number(layer.dead_filters ?? 0)} of ${number(layer.filters)}`),
-    h("td", { class: "number" }, metric("", layer.sigma_max))));
+  const columns = [
+    ["Layer"],
+    ["Weights", "number"],
+    ["Exactly 0", "number"],
+    ["Share"],
+    ["Below 0.001", "number"],
+    ["Dead filters", "number"],
+    ["σ max", "number"],
+  ];
+  const rows = result.layers.map((layer) =>
+    h(
+      "tr",
+      {},
+      h("th", { scope: "row" }, h("code", {}, layer.name)),
+      h("td", { class: "number" }, number(layer.size)),
+      h("td", { class: "number" }, number(layer.zeros)),
+      h("td", {}, gauge(layer)),
+      h("td", { class: "number" }, share(layer.near_zero / layer.size)),
+      h("td", { class: "number" }, layer.filters == null ? "–" : `${number(layer.dead_filters ?? 0)} of ${number(layer.filters)}`),
+      h("td", { class: "number" }, metric("", layer.sigma_max)),
+    ),
+  );
   return h("section", { class: "card" }, h("h2", {}, "Sparsity by layer"), table("Zeros of each layer", columns, h("tbody", {}, ...rows)));
 }
 
 function gauge(layer) {
   const part = layer.size ? layer.zeros / layer.size : 0;
-  return h("div", { class: "meter" }, h("meter", { min: "0", max: "1", value: String(part), "aria-label": `zeros of ${layer.name}` }), share(part));
+  return h(
+    "div",
+    { class: "meter" },
+    h("meter", { min: "0", max: "1", value: String(part), "aria-label": `zeros of ${layer.name}` }),
+    share(part),
+  );
 }
 
 function confusion(result, job) {
@@ -51,11 +84,27 @@ function confusion(result, job) {
   const head = h("tr", {}, h("th", { scope: "col" }, "true ↓ called →"), ...named.map((name) => h("th", { scope: "col" }, name)));
   const rows = matrix.map((counts, truth) => {
     const all = counts.reduce((sum, count) => sum + count, 0) || 1;
-    return h("tr", {}, h("th", { scope: "row" }, named[truth]), ...counts.map((count, called) => cell(count, count / all, truth === called)));
+    return h(
+      "tr",
+      {},
+      h("th", { scope: "row" }, named[truth]),
+      ...counts.map((count, called) => cell(count, count / all, truth === called)),
+    );
   });
-  const made = h("table", { class: "confusion" }, h("caption", { class: "unseen" }, "Confusion matrix of the test rows"), h("thead", {}, head), h("tbody", {}, ...rows));
-  return h("section", { class: "card" }, h("h2", {}, "Confusion matrix"), h("p", { class: "soft" }, "Test rows; the colour is the share of the row."),
-    h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Confusion matrix" }, made));
+  const made = h(
+    "table",
+    { class: "confusion" },
+    h("caption", { class: "unseen" }, "Confusion matrix of the test rows"),
+    h("thead", {}, head),
+    h("tbody", {}, ...rows),
+  );
+  return h(
+    "section",
+    { class: "card" },
+    h("h2", {}, "Confusion matrix"),
+    h("p", { class: "soft" }, "Test rows; the colour is the share of the row."),
+    h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": "Confusion matrix" }, made),
+  );
 }
 
 function cell(count, part, right) {
@@ -66,7 +115,10 @@ function cell(count, part, right) {
 }
 
 const FASHION = ["T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot"];
-const names = (job, count) => (job.spec.dataset.name === "fashion_mnist" && count === FASHION.length ? FASHION : Array.from({ length: count }, (_, index) => String(index)));
+const names = (job, count) =>
+  job.spec.dataset.name === "fashion_mnist" && count === FASHION.length
+    ? FASHION
+    : Array.from({ length: count }, (_, index) => String(index));
 
 /** The picture of the first layer's filters, drawn by the service. */
 function picture(job, signal, page) {
@@ -75,7 +127,10 @@ function picture(job, signal, page) {
   let source = "";
   const draw = async () => {
     try {
-      const bytes = await blob(`v1/jobs/${job.id}/plots/filters.png?theme=${isDark() ? "dark" : "light"}&width=760&height=320&dpi=200`, signal);
+      const bytes = await blob(
+        `v1/jobs/${job.id}/plots/filters.png?theme=${isDark() ? "dark" : "light"}&width=760&height=320&dpi=200`,
+        signal,
+      );
       URL.revokeObjectURL(source);
       place.src = source = URL.createObjectURL(bytes);
       node.hidden = place.hidden = false;

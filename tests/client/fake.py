@@ -10,6 +10,7 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 Json = dict[str, Any]
+RESYNC = b'event: resync\ndata: {"object": "training.resync", "reason": "unknown_event_id", "from_seq": 1}\n\n'
 JOB = "job_01kaj3v2m4n5p6q7r8s9t0v1w2"
 
 
@@ -141,6 +142,9 @@ def _handler(fake: Fake) -> type[BaseHTTPRequestHandler]:
                     self._json(200, fake.jobs[job_id])
                 case ["v1", "jobs", job_id, "events"] if job_id in fake.jobs:
                     after = int(self.headers.get("Last-Event-ID", "0"))
+                    if after > len(fake.history):
+                        self._stream(RESYNC + frames(fake.history))
+                        return
                     self._stream(frames([event for event in fake.history if event["seq"] > after - fake.repeats]))
                 case ["v1", "jobs", job_id, "result"] if job_id in fake.jobs:
                     self._json(200, result())

@@ -147,6 +147,12 @@ def test_a_stream_begun_in_the_middle_gives_what_follows(fake: Fake, client: Cli
     assert [event["seq"] for event in client.events(JOB, after=3) if event["seq"]] == [4, 5]
 
 
+def test_an_event_that_the_server_does_not_know_begins_the_history_anew(fake: Fake, client: Client) -> None:
+    first, *rest = [event for event in client.events(JOB, after=99) if event["type"] != "metrics"]
+    assert (first["type"], first["seq"], first["data"]["from_seq"]) == ("resync", None, 1)
+    assert rest == fake.history
+
+
 def test_live_metrics_come_between_the_events_and_have_no_seq(fake: Fake, client: Client) -> None:
     live = [event for event in client.events(JOB) if event["type"] == "metrics"]
     assert [(event["seq"], event["data"]["progress"]["step"]) for event in live] == [(None, 10), (None, 20)]

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from client.sdk import Client
 from tests.up import SMALL, Up
 
 pytestmark = pytest.mark.journey
@@ -20,10 +21,19 @@ def test_a_job_keeps_its_checkpoints_in_a_bucket_and_gives_them_away_in_parts(tm
         middle = file["size_bytes"] // 2
         first = up.http.get(file["href"], headers={"Range": f"bytes=0-{middle - 1}"})
         rest = up.http.get(file["href"], headers={"Range": f"bytes={middle}-", "If-Range": first.headers["etag"]})
+        with Client(up.url) as client:
+            pinned = client.pin(job["id"], "last")["pinned"]
+            table = client.metrics_csv(job["id"], scope="epoch", names="val.loss").splitlines()
+            logged = client.logs(job["id"], q="started")["data"]
+            by_loss = [one["metrics"]["val.loss"] for one in client.checkpoints(job["id"], sort="-val.loss")]
         ready = up.http.get("/readyz").json()
     finally:
         assert up.stop() == 0
     assert (first.status_code, rest.status_code) == (206, 206)
     assert hashlib.sha256(first.content + rest.content).hexdigest() == file["sha256"]
+    assert pinned
+    assert (table[0], len(table)) == ("step,scope,epoch,at,val.loss", 4)
+    assert len(logged) == 1
+    assert by_loss == sorted(by_loss, reverse=True) != []
     assert next(check for check in ready["checks"] if check["name"] == "artifacts")["ok"]
     assert not [path for path in (tmp_path / "data" / "artifacts").rglob("*") if path.is_file()]

@@ -104,7 +104,8 @@ async def test_a_deleted_job_is_not_found_on_any_route(client: httpx.AsyncClient
     await client.delete(f"/v1/jobs/{job_id}")
     for method, path in asked:
         if (method, path) != ("delete", "/v1/jobs/{job_id}"):
-            reply = await client.request(method.upper(), path.format(job_id=job_id, name="best", file="model.safetensors"), json={})
+            named = path.format(job_id=job_id, name="best", file="model.safetensors", plot="loss", format="png")
+            reply = await client.request(method.upper(), named, json={})
             assert reply.status_code == 404, (method, path, reply.text)
 
 

@@ -166,20 +166,6 @@ async def test_streams_of_one_job_share_what_is_read_of_it(
     assert shared._tails == {}
 
 
-async def test_a_follower_that_is_woken_does_not_wait_for_the_tick(sqlite_store: Store, client, job_id: str, monkeypatch) -> None:
-    monkeypatch.setattr(tails, "POLL_SECONDS", 1e6)
-    shared = Tails(sqlite_store)
-    stream = sse.stream(shared, jobs.get(sqlite_store, "default", job_id), 0, threading.Event())
-    with anyio.fail_after(30):
-        heard = [(await anext(stream)).decode() for _ in range(2)]
-        async with anyio.create_task_group() as group:
-            group.start_soon(listening, stream, heard)
-            await anyio.wait_all_tasks_blocked()
-            jobs.cancel(sqlite_store, "default", job_id)
-            shared.wake(job_id)
-    assert durable("".join(heard)) == [1, 2]
-
-
 async def test_a_stream_ends_when_the_service_stops(sqlite_store: Store, client, job_id: str) -> None:
     stopping, heard = threading.Event(), []
     job = jobs.get(sqlite_store, "default", job_id)

@@ -35,7 +35,7 @@ def test_there_is_an_example_of_every_kind_and_the_full_one_names_every_field() 
     kinds = {
         f"{family}_{examples.kind(member)['kind']}" for family, union in examples.FAMILIES.items() for member in examples.members(union)
     }
-    assert set(SPECS) == kinds | {"minimal", "full"}
+    assert set(SPECS) == kinds | {"quick", "minimal", "full"}
     assert set(examples.FULL_SPEC) == set(JobSpec.model_fields)
 
 

@@ -32,9 +32,10 @@ def keep(hands: Any, lease: Any, weights: dict[str, np.ndarray[Any, Any]] | byte
     checkpoints.record(hands.store, lease, checkpoints.Draft(1, 10, {"val.loss": 0.4}, False, prefix, [file]))
 
 
-@pytest.fixture
-async def finished(client: httpx.AsyncClient, hands: Any, job_id: str) -> str:
+@pytest.fixture(scope="module")
+async def finished(standing: httpx.AsyncClient, standing_hands: Any) -> str:
     """The path of the pictures of a job that has all of them."""
+    hands, job_id = standing_hands, (await standing.post("/v1/jobs", json={"dataset": {"kind": "fake"}, "epochs": 2})).json()["id"]
     lease = hands.claim(job_id)
     for epoch in (1, 2):
         hands.epoch(lease, epoch, **{"train.loss": 1 / epoch, "val.loss": 2 / epoch, "train.penalty.l1": 1e-4, "lr": 0.1})
@@ -61,8 +62,8 @@ def words(reply: httpx.Response) -> set[str]:
 
 @pytest.mark.parametrize("plot", plots.KINDS)
 @pytest.mark.parametrize("theme", ["light", "dark"])
-async def test_a_png_is_as_large_as_asked_for_and_not_blank(client: httpx.AsyncClient, finished: str, plot: str, theme: str) -> None:
-    seen = pixels(await client.get(f"{finished}/{plot}.png", params={"theme": theme, "width": 300, "height": 200, "dpi": 200}))
+async def test_a_png_is_as_large_as_asked_for_and_not_blank(standing: httpx.AsyncClient, finished: str, plot: str, theme: str) -> None:
+    seen = pixels(await standing.get(f"{finished}/{plot}.png", params={"theme": theme, "width": 300, "height": 200, "dpi": 200}))
     assert seen.shape == (400, 600, 3)
     assert seen.std() > 5
     page = {"light": (255, 255, 255), "dark": (0x1A, 0x20, 0x29)}[theme]
@@ -78,22 +79,24 @@ async def test_a_png_is_as_large_as_asked_for_and_not_blank(client: httpx.AsyncC
         ("filters", {"conv1.weight after epoch 1"}),
     ],
 )
-async def test_an_svg_says_in_words_what_it_shows(client: httpx.AsyncClient, finished: str, plot: str, told: set[str]) -> None:
-    reply = await client.get(f"{finished}/{plot}.svg")
+async def test_an_svg_says_in_words_what_it_shows(standing: httpx.AsyncClient, finished: str, plot: str, told: set[str]) -> None:
+    reply = await standing.get(f"{finished}/{plot}.svg")
     assert told <= words(reply)
     assert "lr" not in words(reply)
     assert "sandbox" in reply.headers["content-security-policy"]
 
 
 @pytest.mark.parametrize("picture", ["loss.svg", "filters.svg", "confusion.png"])
-async def test_the_same_numbers_give_the_same_bytes_and_are_not_sent_twice(client: httpx.AsyncClient, finished: str, picture: str) -> None:
-    first, second = [await client.get(f"{finished}/{picture}") for _ in range(2)]
+async def test_the_same_numbers_give_the_same_bytes_and_are_not_sent_twice(
+    standing: httpx.AsyncClient, finished: str, picture: str
+) -> None:
+    first, second = [await standing.get(f"{finished}/{picture}") for _ in range(2)]
     assert first.content == second.content
     assert b"<dc:date>" not in first.content
     assert first.headers["cache-control"] == "private, no-cache"
-    again = await client.get(f"{finished}/{picture}", headers={"If-None-Match": first.headers["etag"]})
+    again = await standing.get(f"{finished}/{picture}", headers={"If-None-Match": first.headers["etag"]})
     assert (again.status_code, again.content) == (304, b"")
-    other = await client.get(f"{finished}/{picture}", params={"theme": "dark"}, headers={"If-None-Match": first.headers["etag"]})
+    other = await standing.get(f"{finished}/{picture}", params={"theme": "dark"}, headers={"If-None-Match": first.headers["etag"]})
     assert other.status_code == 200
 
 

@@ -119,6 +119,8 @@ def train(order: orders.Train) -> None:
             case "segfault":
                 os.kill(os.getpid(), signal.SIGSEGV)
             case "exit":
+                sys.stderr.write("Killed by a grudge\n")
+                sys.stderr.flush()
                 os._exit(1)
             case "garbage":
                 sys.stdout.write("Segmentation fold\n")

@@ -151,6 +151,8 @@ def test_a_job_that_kills_every_trainer_fails_and_its_neighbour_does_not(
     assert (done.error["code"], done.attempt) == ("crash_loop", 3)
     assert cause in done.error["message"]
     assert until(sqlite_store, neighbour, ended).state is JobState.SUCCEEDED
+    last_words = [event.data["stderr"] for event in jobs.events(sqlite_store, job.id) if "stderr" in event.data]
+    assert poison != "exit" or last_words == [["Killed by a grudge"]] * 3
 
 
 def test_a_trainer_that_hangs_is_killed_with_its_stack_in_the_history_and_the_job_fails_as_stalled_in_the_end(
@@ -473,11 +475,19 @@ def test_a_worker_is_seen_idle_once_its_trainer_is_warm(supervisor: Supervisor, 
     assert (seen.state, seen.device, seen.is_fresh) == ("idle", "cpu", True)
 
 
+def test_the_trainer_gets_no_key_to_the_artifacts(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "s3cr3t")
+    trainer = Trainer(settings, ("sleep", "60"))
+    try:
+        assert b"s3cr3t" not in Path(f"/proc/{trainer.pid}/environ").read_bytes()
+    finally:
+        trainer.kill()
+
+
 def test_the_trainer_is_told_no_address_and_no_password(supervisor: Supervisor) -> None:
     environment = Path(f"/proc/{supervisor.trainer_pid}/environ").read_bytes()
     assert b"RIDGELINE_PARENT_PID" in environment
     assert b"DATABASE_URL" not in environment
-    assert b"AWS_" not in environment
     assert b"REDIS_URL" not in environment
 
 
