@@ -1,6 +1,7 @@
 """What all commands share: options, exit codes, and how things come onto the screen."""
 
 import json
+import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -31,10 +32,12 @@ class Outcomes(TyperGroup):
     """Turns every error that is meant for the reader into its message on stderr and its exit code."""
 
     def invoke(self, ctx: Any) -> Any:
+        # Before the command takes its options from it.
+        as_json = "--json" in ctx.args
         try:
             return super().invoke(ctx)
         except ClientError as error:
-            print(error, file=sys.stderr)
+            print(json.dumps(_document(error)) if as_json else error, file=sys.stderr)
             raise typer.Exit(_code(error)) from error
 
 
@@ -102,6 +105,15 @@ def console() -> "Console":
 
     # A pipe has no width: what is cut or folded there is lost on the program that reads it.
     return Console() if sys.stdout.isatty() else Console(width=500)
+
+
+def _document(error: ClientError) -> "Json":
+    """The error as a program reads it: the Problem's fields, where a server told one."""
+    if isinstance(error, ApiError):
+        told = {"status": error.status, "code": error.code, "message": error.detail, "errors": list(error.errors)}
+        return {"object": "error", **told, "request_id": error.request_id}
+    code = re.sub(r"(?<!^)(?=[A-Z])", "_", type(error).__name__.removesuffix("Error")).lower()
+    return {"object": "error", "code": code, "message": str(error)}
 
 
 def _code(error: ClientError) -> int:

@@ -13,6 +13,7 @@ from contract.settings import Settings, is_loopback
 from contract.store import Store, keys, schema
 from service import logs
 from service.app import create_app
+from service.protocol import Protocol
 
 GRACE_SECONDS = 2
 """How long replies under way may take once the process is asked to end."""
@@ -26,6 +27,7 @@ class Server(uvicorn.Server):
         super().__init__(
             uvicorn.Config(
                 app,
+                http=Protocol,
                 lifespan="on",
                 log_config=None,
                 log_level=settings.log_level,

@@ -21,8 +21,9 @@ Every error is a Problem (RFC 9457) that tells everything that is wrong at once.
 def create_app(settings: Settings | None = None) -> FastAPI:
     """The application; without settings those of the environment, read when it starts. Nothing is opened before that."""
     # Routes and their models are built here rather than when this module is imported: it takes as long as importing FastAPI does.
-    from service import access, callers, errors, openapi
+    from service import access, callers, errors, openapi, parameters
     from service.hooks import announced
+    from service.measures import Measured, Measures
     from service.middleware import Around
     from service.routes import (
         actions,
@@ -42,6 +43,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         metrics,
         pages,
         plots,
+        prometheus,
         queue,
         quota,
         results,
@@ -56,12 +58,13 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         description=_DESCRIPTION,
         openapi_tags=openapi.TAGS,
         lifespan=_lifespan,
-        dependencies=[Depends(callers.admit)],
+        dependencies=[Depends(callers.admit), Depends(parameters.closed)],
         redirect_slashes=False,
         redoc_url=None,
     )
     app.state.settings = settings
     app.state.stopping = threading.Event()
+    app.state.measures = Measures()
     app.add_middleware(Around)
     errors.install(app)
     for route in (
@@ -85,6 +88,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         api_keys,
         audit_events,
         quota,
+        prometheus,
         pages,
     ):
         access.assert_complete(route.router.routes)
@@ -92,6 +96,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     access.assert_complete(app.routes)
     announced.announce(app)
     openapi.describe(app)
+    app.add_middleware(Measured, measures=app.state.measures)
     return app
 
 

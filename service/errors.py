@@ -3,7 +3,7 @@
 import json
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
-from typing import Any, Final
+from typing import Final
 from urllib.parse import quote
 
 import structlog
@@ -15,6 +15,7 @@ from starlette.exceptions import HTTPException
 from contract import errors
 from contract.errors import InvalidSpecError, NotFoundError, OperatorError, RequestError, RidgelineError
 from contract.spec.faults import Fault
+from service import parameters
 
 MEDIA_TYPE: Final = "application/problem+json"
 RETRY_AFTER_SECONDS: Final = 2
@@ -289,7 +290,9 @@ def _access_headers(error: RequestError) -> dict[str, str]:
 
 async def _of_parameters(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
-    faults = [_parameter(entry) for entry in error.errors()]
+    entries = error.errors()
+    names = parameters.known(request) if any(entry["type"] == "extra_forbidden" for entry in entries) else ()
+    faults = [parameters.fault(entry, names) for entry in entries]
     detail = "a parameter cannot be as it is" if len(faults) == 1 else f"{len(faults)} parameters cannot be as they are"
     return reply(request, HTTPStatus.UNPROCESSABLE_ENTITY, "invalid_parameter", f"{detail}; see errors", faults)
 
@@ -308,15 +311,10 @@ async def _of_router(request: Request, error: Exception) -> Response:
 
 def _allowed(request: Request) -> str:
     """Every method that the path knows; the router itself names only those of the first route that has the path."""
-    path = getattr(request.scope.get("route"), "path", "")
-    return ", ".join(sorted(method.upper() for method in request.app.openapi()["paths"].get(path, {})))
-
-
-def _parameter(entry: Any) -> Fault:
-    message = str(entry["msg"]).replace("Input should", "should")
-    if entry["type"] == "extra_forbidden":
-        return Fault(tuple(entry["loc"]), "unknown_parameter", "there is no such parameter here; /docs lists those there are")
-    return Fault(tuple(entry["loc"]), str(entry["type"]), message)
+    paths = request.app.openapi()["paths"]
+    # A path as it stands goes before one that it would also fit: /v1/jobs/cancel is not the job called cancel.
+    known = paths.get(request.scope["path"]) or paths.get(getattr(request.scope.get("route"), "path", ""), {})
+    return ", ".join(sorted(method.upper() for method in known))
 
 
 def _counted(faults: int, of: str) -> str:

@@ -1,5 +1,6 @@
 """Which examples and links the description of the API shows: a spec of each kind, every reply, and where a job leads."""
 
+import json
 from collections.abc import Iterator
 from typing import Any, Final
 
@@ -24,6 +25,8 @@ def illustrate(document: Json) -> None:
     for family in examples.FAMILIES.values():
         for member in examples.members(family):
             _tell_kind(components["schemas"][member.__name__], examples.kind(member))
+    for schema in components["schemas"].values():
+        _suit_generators(schema)
     for _, operation in operations(document):
         for status, reply in operation["responses"].items():
             _exemplify(status, reply, components["schemas"], shown)
@@ -42,6 +45,18 @@ def _tell_kind(schema: Json, shown: Json) -> None:
     """pydantic calls a field with a default optional; but without its `kind` an object of a family cannot be told from the others."""
     schema["examples"] = [shown]
     schema["required"] = ["kind", *(name for name in schema.get("required", ()) if name != "kind")]
+
+
+def _suit_generators(schema: Json) -> None:
+    """Say two things as generators of clients take them: they refuse a default that is an object, which goes into the words, and
+    of a union with one constant they take the constant only, so that it becomes an enum of one."""
+    for described in schema.get("properties", {}).values():
+        if isinstance(described.get("default"), dict):
+            default = described.pop("default")
+            described["description"] = f"{described.get('description', '')} By default `{json.dumps(default)}`.".strip()
+        for branch in described.get("anyOf", ()):
+            if "const" in branch:
+                branch["enum"] = [branch.pop("const")]
 
 
 def _exemplify(status: str, reply: Json, schemas: Json, shown: Json) -> None:

@@ -236,9 +236,9 @@ def _finished(document: Json) -> Json:
         schemas.pop(unused, None)
     announced.exemplify(document["webhooks"])
     secured.describe(document)
-    for path in document["paths"].values():
-        for operation in path.values():
-            _finish(operation)
+    for path, item in document["paths"].items():
+        for operation in item.values():
+            _finish(path, operation)
     illustration.illustrate(document)
     return document
 
@@ -247,9 +247,11 @@ def _finished(document: Json) -> Json:
 _SHARED: Final = frozenset({"TrainingData", "Machine", "Result", "ResultLayer", "Progress", "JobState", "Problem", "ProblemFault", "Scope"})
 
 
-def _finish(operation: Json) -> None:
+def _finish(path: str, operation: Json) -> None:
     replies = operation["responses"]
     if "HTTPValidationError" in str(replies.get("422")):
         del replies["422"]  # FastAPI's own guess; where a parameter can be wrong the route says so itself
+    if path.startswith("/v1/"):
+        replies.setdefault("422", problems(422)[422])  # a query parameter that is not known is refused everywhere
     for reply in replies.values():
         reply.setdefault("headers", {})["X-Request-Id"] = header("The id of this request; yours, if you sent one of [A-Za-z0-9_-]{1,64}.")

@@ -39,13 +39,18 @@ def _holds_out_nothing(given: dict[str, Any]) -> bool:
     return isinstance(dataset, dict) and dataset.get("validation_fraction") == 0
 
 
+def _names_keys(schema: dict[str, Any]) -> None:
+    """Say the pattern of the keys where generators look for it; as pydantic says it, a key of another form may have any value."""
+    ((pattern, values),) = schema.pop("patternProperties").items()
+    schema |= {"additionalProperties": values, "propertyNames": {**schema["propertyNames"], "pattern": pattern}}
+
+
 class JobSpec(Spec):
     """A training job. `{"optimizer": {"kind": "adam"}, "penalties": [{"kind": "l2", "lambda": 5e-4}], "epochs": 10}` is a whole one."""
 
     name: Text | None = None
     """A name of your own; need not be unique."""
-    # pydantic describes the pattern of a key in a way that leaves other keys free.
-    metadata: Annotated[dict[MetadataKey, Text], Field(max_length=16, json_schema_extra={"additionalProperties": False})] = {}
+    metadata: Annotated[dict[MetadataKey, Text], Field(max_length=16, json_schema_extra=_names_keys)] = {}
     """Labels of your own, to find the job by."""
     dataset: Dataset = datasets.Builtin()
     """What it is trained on, with the flaws and the augmentation put into it."""

@@ -1,6 +1,7 @@
 """How a refusal of a spec is told: one pointer, one code, one sentence with the remedy for each fault."""
 
 import json
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
@@ -20,6 +21,10 @@ _SAID_HERE: Final = {
     "momentum": "sgd, rmsprop and muon call it so; in adam and its kin it is the first of betas, in momentum_ema beta",
     "weight_decay": "add it to penalties: as l2 (into the gradient, as torch's Adam and SGD) or decoupled_decay (beside the step, as AdamW)",
 }
+
+
+_QUOTED: Final = re.compile(r"'([^']+)'")
+_LONGEST_WORD: Final = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +57,7 @@ def of(error: ValidationError, given: object, root: type[BaseModel]) -> list[Fau
 def _either(one: Fault, other: Fault) -> Fault:
     """One fault for a value that may be a word or something else, as in `batch_size` and `on`: two of pydantic's, one of the user's."""
     word, rest = (one, other) if one.code == "literal_error" else (other, one)
-    words = word.message.removeprefix("should be ")
+    words = word.message.removeprefix("should be ").split("; did you mean")[0]
     if rest.code == "tuple_type":
         return replace(rest, message=f"should be {words}, or {rest.message.removeprefix('should be ')}")
     if rest.code == "too_short":
@@ -71,6 +76,12 @@ def nearest(name: str, known: Sequence[str]) -> str | None:
     folded = {candidate.casefold(): candidate for candidate in known}
     match = get_close_matches(name.casefold(), list(folded), n=1, cutoff=0.6)
     return folded[match[0]] if match else None
+
+
+def suggested(message: str, given: object) -> str:
+    """A message that lists words in quotes, with the one of them that `given` is most like."""
+    near = nearest(given, _QUOTED.findall(message)) if isinstance(given, str) and len(given) <= _LONGEST_WORD else None
+    return f"{message}; did you mean '{near}'?" if near else message
 
 
 def _faults(errors: Sequence[Any], given: object, root: type[BaseModel]) -> Iterator[Fault]:
@@ -95,7 +106,7 @@ def _faults(errors: Sequence[Any], given: object, root: type[BaseModel]) -> Iter
             case "too_long":
                 yield Fault(path, "too_long", _sized("most", error["ctx"]["max_length"], error["ctx"]["actual_length"]))
             case "literal_error":
-                yield Fault(path, "literal_error", str(error["msg"]).replace("Input should", "should"))
+                yield Fault(path, "literal_error", suggested(str(error["msg"]).replace("Input should", "should"), error["input"]))
             case kind:
                 yield Fault(path, kind, _told(error))
 

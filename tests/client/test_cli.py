@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from client import watch
+from client import terminal, watch
 from client.cli import app
+from client.errors import ApiError
 from tests.client.fake import JOB, Fake, history, problem
 from tests.client.test_sdk import free_port
 
@@ -253,3 +254,26 @@ def test_a_terminal_gets_a_bar_that_moves(fake: Fake) -> None:
     assert " 0%" in screen.getvalue()
     assert "50%" in screen.getvalue()
     assert "epoch 2/2" in screen.getvalue()
+
+
+def test_with_json_an_error_is_json_too(fake: Fake) -> None:
+    refused = CliRunner().invoke(app, ["submit", "-", "--json", "--url", fake.url], input="no json")
+    assert (refused.exit_code, refused.stdout) == (2, "")
+    away = CliRunner().invoke(app, ["show", JOB, "--json", "--url", f"http://127.0.0.1:{free_port()}"])
+    assert (away.exit_code, away.stdout) == (4, "")
+    told = json.loads(away.stderr)
+    assert (told["object"], told["code"]) == ("error", "server_unreachable")
+    assert "ridgeline up" in told["message"]
+
+
+def test_with_json_a_refusal_of_the_server_is_told_with_its_faults() -> None:
+    faults = [{"pointer": "/epochs", "code": "greater_than_equal", "message": "should be at least 1"}]
+    told = terminal._document(ApiError(422, "invalid_spec", "one thing is wrong", faults, "req_1"))
+    assert told == {
+        "object": "error",
+        "status": 422,
+        "code": "invalid_spec",
+        "message": "one thing is wrong",
+        "errors": faults,
+        "request_id": "req_1",
+    }

@@ -1,0 +1,48 @@
+"""Which query parameters a route knows, and what is said of those that it does not."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from fastapi import Request
+from fastapi.exceptions import RequestValidationError
+
+from contract.spec import faults
+from contract.spec.faults import Fault
+
+
+async def closed(request: Request) -> None:
+    """Raises RequestValidationError for a parameter that the route does not know: a typo is told, not passed over.
+
+    Outside of /v1 everything passes: probes and caches add parameters of their own. So it does where a route has a model of its
+    parameters, which refuses others itself, with all else that is wrong.
+    """
+    if not request.url.query or not request.url.path.startswith("/v1/"):
+        return
+    unknown = sorted(set(request.query_params) - set(known(request)))
+    if unknown:
+        raise RequestValidationError([{"type": "extra_forbidden", "loc": ("query", name), "msg": "", "input": None} for name in unknown])
+
+
+def known(request: Request) -> list[str]:
+    """The names of the query parameters that the description of the route has."""
+    paths = request.app.openapi()["paths"]
+    operation = paths.get(getattr(request.scope.get("route"), "path", ""), {}).get(request.method.lower(), {})
+    return [parameter["name"] for parameter in operation.get("parameters", []) if parameter["in"] == "query"]
+
+
+def fault(entry: Any, names: Sequence[str]) -> Fault:
+    """What is wrong with a parameter, in our words. `names` are those that there are. No value that was sent is repeated."""
+    where, told = tuple(entry["loc"]), str(entry["msg"]).replace("Input should", "should")
+    match entry["type"]:
+        case "extra_forbidden":
+            return Fault(where, "unknown_parameter", _unknown(str(where[-1]), names))
+        case "enum" | "literal_error":
+            return Fault(where, str(entry["type"]), faults.suggested(told, entry.get("input")))
+    return Fault(where, str(entry["type"]), told)
+
+
+def _unknown(name: str, names: Sequence[str]) -> str:
+    if not names:
+        return "there is no such parameter; this page knows none"
+    near = faults.nearest(name, names)
+    return f"there is no such parameter; {f'did you mean {near!r}?' if near else 'those here are ' + ', '.join(names)}"

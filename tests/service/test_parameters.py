@@ -1,0 +1,59 @@
+"""A mistake in a query is told with its remedy on every route, and never passed over."""
+
+import re
+
+import httpx
+import pytest
+
+from service.app import create_app
+from service.illustration import operations
+
+pytestmark = pytest.mark.anyio
+
+IDS = {"job_id": "job_" + "0" * 26, "name": "best", "file": "model.safetensors", "plot": "loss", "format": "png"}
+DOCUMENT = create_app().openapi()
+GETS = sorted(path for path, item in DOCUMENT["paths"].items() if "get" in item and path.startswith("/v1/"))
+
+
+def named(path: str) -> str:
+    """The path with ids in it: those that it needs, of no thing that is there."""
+    return re.sub(r"\{(\w+)\}", lambda found: IDS.get(found[1], "x"), path)
+
+
+async def faults(client: httpx.AsyncClient, path: str) -> dict[str, str]:
+    reply = await client.get(path)
+    assert reply.status_code == 422, reply.text
+    return {fault["pointer"]: fault["message"] for fault in reply.json()["errors"]}
+
+
+@pytest.mark.parametrize("path", GETS)
+async def test_an_unknown_parameter_is_refused_on_every_route(standing: httpx.AsyncClient, path: str) -> None:
+    told = await faults(standing, f"{named(path)}?no_such_thing_at_all=1")
+    assert told["/query/no_such_thing_at_all"].startswith("there is no such parameter")
+
+
+@pytest.mark.parametrize("path", ["/healthz", "/metrics"])
+async def test_a_probe_may_add_what_it_likes(standing: httpx.AsyncClient, path: str) -> None:
+    assert (await standing.get(f"{path}?t=1")).status_code == 200
+
+
+async def test_the_name_that_was_meant_is_told(standing: httpx.AsyncClient) -> None:
+    assert (await faults(standing, "/v1/jobs?limitt=1"))["/query/limitt"] == "there is no such parameter; did you mean 'limit'?"
+    assert "those here are limit, " in (await faults(standing, "/v1/jobs?zzzzz=1"))["/query/zzzzz"]
+    assert (await faults(standing, "/v1/version?x=1"))["/query/x"] == "there is no such parameter; this page knows none"
+
+
+async def test_the_value_that_was_meant_is_told_and_what_was_sent_is_not(standing: httpx.AsyncClient) -> None:
+    (message,) = (await faults(standing, "/v1/jobs?status=Runing")).values()
+    assert message.endswith("or 'cancelled'; did you mean 'running'?")
+    assert "Runing" not in message
+
+
+async def test_the_value_that_was_meant_in_a_spec_is_told(standing: httpx.AsyncClient) -> None:
+    reply = await standing.post("/v1/jobs/validate", json={"device": "CUDA"})
+    assert reply.json()["errors"][0]["message"] == "should be 'auto', 'cpu' or 'cuda'; did you mean 'cuda'?"
+
+
+async def test_every_operation_of_v1_says_that_it_may_answer_422() -> None:
+    silent = [found["operationId"] for path, found in operations(DOCUMENT) if path.startswith("/v1/") and "422" not in found["responses"]]
+    assert silent == []
