@@ -9,7 +9,7 @@ import signal
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from types import MappingProxyType
 from typing import Final
@@ -118,7 +118,9 @@ def _without_memory(rig: Rig) -> Iterator[tuple[str, Look]]:
     try:
         yield _submitted(rig, _LARGE), lambda job: None
     finally:
-        resource.prlimit(trainer, resource.RLIMIT_AS, (hard, hard))
+        # The trainer may be another by now: a thread that finds no memory to begin with can leave its starter waiting for ever.
+        with suppress(ProcessLookupError):
+            resource.prlimit(trainer, resource.RLIMIT_AS, (hard, hard))
 
 
 def _warm_trainer(rig: Rig) -> int:
