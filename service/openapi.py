@@ -48,10 +48,7 @@ EXTENSION_BODY: Final[Json] = {
 PIN_BODY: Final[Json] = {
     "requestBody": {
         "required": True,
-        "content": {
-            kind: {"schema": {"$ref": "#/components/schemas/Pin"}, "example": {"pinned": True}}
-            for kind in ("application/json", "application/merge-patch+json")
-        },
+        "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Pin"}, "example": {"pinned": True}}},
     }
 }
 

@@ -1,6 +1,7 @@
 """What every room's tests share: databases of both kinds, made anew for each test."""
 
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -43,20 +44,42 @@ def postgresql_standing_url(postgresql: str) -> Iterator[str]:
     yield from _database(postgresql)
 
 
+@pytest.fixture(scope="session")
+def migrated_sqlite(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A migrated file to copy, which is faster than to migrate for each test."""
+    file = tmp_path_factory.mktemp("migrated") / "ridgeline.db"
+    _migrate(f"sqlite:///{file}")
+    return file
+
+
+@pytest.fixture(scope="session")
+def migrated_postgresql(postgresql: str) -> Iterator[str]:
+    """The name of a migrated database to copy."""
+    made = _database(postgresql)
+    url = next(made)
+    _migrate(url)
+    yield _name(url)
+    next(made, None)
+
+
 @pytest.fixture(params=DATABASES)
 def store(request: pytest.FixtureRequest) -> Iterator[Store]:
     """A migrated store, once on each kind of database."""
-    made = Store(request.getfixturevalue(f"{request.param}_url"))
-    schema.migrate(made)
+    url: str = request.getfixturevalue(f"{request.param}_url")
+    if request.param == "sqlite":
+        shutil.copy(request.getfixturevalue("migrated_sqlite"), url.removeprefix("sqlite:///"))
+    else:
+        _copy(request.getfixturevalue("postgresql"), request.getfixturevalue("migrated_postgresql"), _name(url))
+    made = Store(url)
     yield made
     made.close()
 
 
 @pytest.fixture
-def sqlite_store(sqlite_url: str) -> Iterator[Store]:
+def sqlite_store(sqlite_url: str, migrated_sqlite: Path) -> Iterator[Store]:
     """A migrated store on SQLite, for what does not depend on the database."""
+    shutil.copy(migrated_sqlite, sqlite_url.removeprefix("sqlite:///"))
     made = Store(sqlite_url)
-    schema.migrate(made)
     yield made
     made.close()
 
@@ -77,6 +100,25 @@ def s3() -> Iterator[str]:
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_REGION"):
         os.environ.pop(name)
     os.environ |= kept
+
+
+def _migrate(url: str) -> None:
+    store = Store(url)
+    schema.migrate(store)
+    store.close()
+
+
+def _name(url: str) -> str:
+    """Of the database in the address."""
+    return url.partition("?")[0].rsplit("/", 1)[1]
+
+
+def _copy(postgresql: str, template: str, name: str) -> None:
+    admin = create_engine(postgresql, isolation_level="AUTOCOMMIT")
+    with admin.connect() as connection:
+        connection.execute(text(f"DROP DATABASE {name}"))
+        connection.execute(text(f"CREATE DATABASE {name} TEMPLATE {template}"))
+    admin.dispose()
 
 
 def _database(postgresql: str) -> Iterator[str]:

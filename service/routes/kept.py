@@ -27,6 +27,15 @@ async def _checkpoint_id(
 Id = Annotated[str, Depends(_checkpoint_id)]
 
 
+def _known(checkpoint_id: Id, store: deps.Store, tenant: deps.Tenant) -> str:
+    keeping.find(store, tenant, checkpoint_id)
+    return checkpoint_id
+
+
+Known = Annotated[str, Depends(_known)]
+"""The id of a checkpoint that there is: what is not there is a 404 whatever the body says."""
+
+
 @router.get("", operation_id="find_checkpoint", summary="Look at a checkpoint by its id", responses=problems(404, 410, 503))
 def get(checkpoint_id: Id, store: deps.Store, tenant: deps.Tenant) -> shapes.Checkpoint:
     """The same as under its job."""
@@ -41,7 +50,7 @@ def get(checkpoint_id: Id, store: deps.Store, tenant: deps.Tenant) -> shapes.Che
     responses=problems(400, 404, 410, 413, 415, 422, 503),
     openapi_extra=PIN_BODY,
 )
-def patch(checkpoint_id: Id, document: Document, store: deps.Store, tenant: deps.Tenant) -> shapes.Checkpoint:
+def patch(checkpoint_id: Known, document: Document, store: deps.Store, tenant: deps.Tenant) -> shapes.Checkpoint:
     """`pinned: true` keeps it whatever its job's checkpoint policy says. Harmless to repeat."""
     pinned = actions.read(actions.Pin, document).pinned
     job, found = keeping.pin(store, tenant, checkpoint_id, pinned=pinned)

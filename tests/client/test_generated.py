@@ -13,7 +13,7 @@ import pytest
 
 from contract.store import Store, leases
 from contract.store.leases import Lease
-from tests.fuzz import raw
+from tests.fuzz import raw, rig
 
 ROOT = Path(__file__).parents[2]
 CONFIG = "project_name_override: ridgeline-generated\npackage_name_override: ridgeline_generated\npost_hooks: []\n"
@@ -56,7 +56,7 @@ def generated(package: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
 
 def test_it_submits_a_job_and_follows_it_to_its_end(generated: Any, tmp_path: Path) -> None:
     with raw.served(tmp_path) as port:
-        client = generated("client").Client(base_url=f"http://127.0.0.1:{port}", timeout=httpx.Timeout(30.0))
+        client = generated("client").AuthenticatedClient(base_url=f"http://127.0.0.1:{port}", token=rig.KEY, timeout=httpx.Timeout(30.0))
         models = generated("models")
         penalty = models.L2(kind="l2", lambda_=5e-4)
         spec = models.JobSpec(optimizer=models.Adam(kind="adam"), penalties=[penalty], epochs=2, name="généré")

@@ -1,5 +1,6 @@
 """Bytes that are no HTTP, or hardly: each is answered with a Problem or cut off, and the server goes on."""
 
+import contextlib
 import json
 import random
 import socket
@@ -81,7 +82,8 @@ def answer(port: int, request: bytes, seconds: float = 20.0) -> bytes:
     with socket.create_connection(("127.0.0.1", port), timeout=seconds) as connection:
         try:
             connection.sendall(request)
-            connection.shutdown(socket.SHUT_WR)
+            with contextlib.suppress(OSError):  # closed from there already; what was said before can still be read
+                connection.shutdown(socket.SHUT_WR)
             return b"".join(iter(lambda: connection.recv(65536), b""))
         except (ConnectionResetError, BrokenPipeError):
             return b""  # cut off while we still spoke

@@ -177,7 +177,7 @@ def test_a_waiting_job_is_cancelled_at_once_and_repeating_is_harmless(store: Sto
 def test_a_finished_job_cannot_be_cancelled(store: Store) -> None:
     job, lease = running(store)
     leases.fail(store, lease, FAILURE)
-    with pytest.raises(StateConflictError, match="failed already"):
+    with pytest.raises(StateConflictError, match="has failed and cannot be cancelled"):
         jobs.cancel(store, TENANT, job.id)
 
 
