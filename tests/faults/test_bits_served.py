@@ -4,7 +4,7 @@ import pytest
 
 from tests.faults.bits_served import bits_served
 
-pytestmark = pytest.mark.faults
+pytestmark = [pytest.mark.faults, pytest.mark.storm]
 
 SEED = 20261122
 

@@ -9,7 +9,7 @@ from contract.store.leases import Lease
 from contract.store.rows import Note
 from tests.faults import commits, locks, outages
 
-pytestmark = pytest.mark.faults
+pytestmark = [pytest.mark.faults, pytest.mark.storm]
 
 
 @pytest.fixture

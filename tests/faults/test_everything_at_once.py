@@ -4,7 +4,7 @@ import pytest
 
 from tests.faults.at_once import at_once
 
-pytestmark = pytest.mark.faults
+pytestmark = [pytest.mark.faults, pytest.mark.storm]
 
 SEED = 20261122
 

@@ -4,7 +4,7 @@ import pytest
 
 from tests.faults import storms
 
-pytestmark = pytest.mark.faults
+pytestmark = [pytest.mark.faults, pytest.mark.storm]
 
 SEED = 20261122
 

@@ -9,7 +9,7 @@ from contract.store import jobs, listing
 from tests.faults import disks, poison, rig
 from tests.faults.rig import Rig
 
-pytestmark = [pytest.mark.faults, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.faults, pytest.mark.storm, pytest.mark.timeout(300)]
 
 
 @pytest.fixture(scope="module")

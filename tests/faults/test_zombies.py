@@ -7,7 +7,7 @@ import pytest
 from contract.store import Store
 from tests.faults import zombies
 
-pytestmark = pytest.mark.faults
+pytestmark = [pytest.mark.faults, pytest.mark.storm]
 
 
 @pytest.mark.parametrize("seed", [1])
