@@ -63,9 +63,9 @@ CORPUS: Final[dict[str, bytes]] = {
 
 
 @contextmanager
-def served(folder: Path) -> Iterator[int]:
+def served(folder: Path, key: str | None = rig.KEY) -> Iterator[int]:
     """A real server on a free port of loopback, in a thread of this process; its port."""
-    settings = rig.app(folder).state.settings.model_copy(update={"port": 0})
+    settings = rig.app(folder, key).state.settings.model_copy(update={"port": 0})
     listener = bound(settings)
     server = Server(settings, listener)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)

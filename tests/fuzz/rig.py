@@ -47,15 +47,15 @@ class Report:
         return f"{self.requests:,} requests ({told}); answers: {answers}; {len(self.failures)} kinds of failure"
 
 
-def app(folder: Path) -> FastAPI:
-    """The application on a new database, with a broker that nobody can reach and a reconciler that stays quiet."""
+def app(folder: Path, key: str | None = KEY) -> FastAPI:
+    """The application on a new database, with a broker that nobody can reach, a reconciler that stays quiet, and a key to ask with."""
     logs.configure("critical")
     settings = Settings(
         database_url=f"sqlite:///{folder}/ridgeline.db",
         redis_url="redis://127.0.0.1:1/0",
         artifacts_folder=folder / "artifacts",
         reconcile_seconds=3600,
-        admin_key=SecretStr(KEY),
+        admin_key=SecretStr(key) if key else None,
     )
     store = Store(settings.database_url)
     schema.migrate(store)

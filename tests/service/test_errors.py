@@ -42,7 +42,11 @@ def is_problem(reply: httpx.Response, *, status: int) -> bool:
     return bool(reply.status_code == body["status"] == status)
 
 
-@pytest.mark.parametrize("kind", sorted(subclasses(RidgelineError), key=lambda kind: kind.__name__))
+# A worker's own errors, which another test may have loaded, end a job and never a request.
+KINDS = [kind for kind in subclasses(RidgelineError) if not kind.__module__.startswith("worker")]
+
+
+@pytest.mark.parametrize("kind", sorted(KINDS, key=lambda kind: kind.__name__))
 def test_every_error_class_has_a_status_of_its_own_and_a_code(kind: type[RidgelineError]) -> None:
     assert kind in errors.STATUS
     assert kind.code

@@ -26,7 +26,7 @@ def digits(monkeypatch: pytest.MonkeyPatch) -> None:
     images = torch.from_numpy(found.images.astype(np.uint8)).unsqueeze(1)
     targets = torch.from_numpy(found.target.astype(np.int64))
     raw = Raw.of("scikit-learn", images[:ROWS], targets[:ROWS], images[ROWS : ROWS + 1], targets[ROWS : ROWS + 1])
-    monkeypatch.setattr(datasets, "load", lambda dataset: (raw, []))
+    monkeypatch.setattr(datasets, "load", lambda dataset, folder: (raw, []))
 
 
 def _run(tmp_path: Path, terms: list[dict[str, Any]], **fields: Any) -> Run:
