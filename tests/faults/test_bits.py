@@ -2,8 +2,12 @@
 
 from typing import get_args
 
+import pytest
+
 from contract.spec import optimizers
 from tests.faults import bits
+
+pytestmark = pytest.mark.storm
 
 SEED = 20261122
 

@@ -13,6 +13,8 @@ from contract.events import File
 from tests.faults.torture import torture
 from worker.training import folder
 
+pytestmark = pytest.mark.storm
+
 SEED = 20261122
 
 
