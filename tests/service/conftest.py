@@ -20,7 +20,7 @@ from contract.events import FailureCode, File
 from contract.job import Job
 from contract.lifecycle import Failure, Report
 from contract.settings import Settings
-from contract.store import Store, checkpoints, leases, metrics, schema, tables, workers
+from contract.store import Store, checkpoints, leases, metrics, tables, workers
 from contract.store.leases import Lease
 from contract.store.rows import Note
 from service import logs
@@ -109,33 +109,15 @@ def _plain_logs() -> Iterator[None]:
     structlog.reset_defaults()
 
 
-@pytest.fixture(scope="session")
-def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A migrated SQLite file to copy: that is faster than to migrate for each test."""
-    file = tmp_path_factory.mktemp("migrated") / "ridgeline.db"
-    store = Store(f"sqlite:///{file}")
-    schema.migrate(store)
-    store.close()
-    return file
-
-
-@pytest.fixture
-def sqlite_store(sqlite_url: str, migrated: Path) -> Iterator[Store]:
-    shutil.copy(migrated, sqlite_url.removeprefix("sqlite:///"))
-    made = Store(sqlite_url)
-    yield made
-    made.close()
-
-
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
     return _settings(tmp_path)
 
 
 @pytest.fixture(scope="module")
-def standing_folder(tmp_path_factory: pytest.TempPathFactory, migrated: Path) -> Path:
+def standing_folder(tmp_path_factory: pytest.TempPathFactory, migrated_sqlite: Path) -> Path:
     folder = tmp_path_factory.mktemp("standing")
-    shutil.copy(migrated, folder / "ridgeline.db")
+    shutil.copy(migrated_sqlite, folder / "ridgeline.db")
     return folder
 
 
