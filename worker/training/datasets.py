@@ -13,7 +13,7 @@ from contract import events
 from contract.spec import datasets
 from worker.training import builtin, fake, flaws, keys, uploaded
 from worker.training.faults import DataInvalidError
-from worker.training.rows import Raw, Rows, moment_dimensions
+from worker.training.rows import Raw, Rows, lay, moment_dimensions, sums
 
 _KEPT = 2
 _kept: OrderedDict[tuple[object, ...], Raw] = OrderedDict()
@@ -64,10 +64,14 @@ def prepare(raw: Raw, dataset: datasets.Dataset, *, seed: int, images_nhwc: bool
     labelled, test = _labelled(targets, "training"), _labelled(raw.test_targets, "test")
     train, validation = _split(labelled, dataset.validation_fraction, seed)
     train_images = flaws.pixels(raw.train_images, train, dataset, seed)
-    mean, std = _scale(_pick(train_images, train), dataset)
+    mean, std = _scale(train_images, train, dataset, raw)
+    train_whole, test_whole = raw.laid(device, nhwc=images_nhwc)
+    if train_images is not raw.train_images:
+        train_whole = lay(train_images, device, nhwc=images_nhwc)
+    channels, height, width = train_images.shape[1:]
 
-    def rows(images: Tensor, targets: Tensor, chosen: Tensor) -> Rows:
-        return Rows.of(_pick(images, chosen), targets[chosen], mean, std, images_nhwc=images_nhwc, dtype=dtype, device=device)
+    def rows(whole: Tensor, targets: Tensor, chosen: Tensor) -> Rows:
+        return Rows.of(whole, chosen, targets, mean, std, image=(channels, height, width), nhwc=images_nhwc, dtype=dtype)
 
     return Data(
         lineage=events.Data(
@@ -81,9 +85,9 @@ def prepare(raw: Raw, dataset: datasets.Dataset, *, seed: int, images_nhwc: bool
         ),
         mean=mean,
         std=std,
-        train=rows(train_images, targets, train),
-        validation=rows(train_images, targets, validation) if len(validation) else None,
-        test=rows(raw.test_images, raw.test_targets, test),
+        train=rows(train_whole, targets, train),
+        validation=rows(train_whole, targets, validation) if len(validation) else None,
+        test=rows(test_whole, raw.test_targets, test),
     )
 
 
@@ -136,18 +140,17 @@ def _split(rows: Tensor, fraction: float, seed: int, purpose: Literal["split", "
     return rows[order[held_out:].sort().values], rows[order[:held_out].sort().values]
 
 
-def _pick(values: Tensor, rows: Tensor) -> Tensor:
-    """The rows of `values` in the ascending order of `rows`, without a copy where that is all of them."""
-    return values if len(rows) == len(values) else values[rows]
-
-
-def _scale(images_NCHW: Tensor, dataset: datasets.Dataset) -> tuple[Tensor, Tensor]:
-    """What is subtracted from each channel and what divides it."""
+def _scale(images_NCHW: Tensor, train: Tensor, dataset: datasets.Dataset, raw: Raw) -> tuple[Tensor, Tensor]:
+    """What is subtracted from each channel and what divides it, for the rows `train` of the images, which are those of `raw` or were
+    made from them."""
     normalize = dataset.normalize if isinstance(dataset, datasets.Uploaded) else None
     none = torch.zeros(images_NCHW.shape[1], dtype=torch.float64)
     if images_NCHW.is_floating_point():
-        return _real_moments(images_NCHW) if normalize else (none, none + 1)
-    return (none, none + 255) if normalize is False else _moments(images_NCHW)
+        return _real_moments(images_NCHW if len(train) == len(images_NCHW) else images_NCHW[train]) if normalize else (none, none + 1)
+    if normalize is False:
+        return none, none + 255
+    found = raw.train_sums if images_NCHW is raw.train_images else sums(images_NCHW)
+    return _moments(found[train], images_NCHW[0, 0].numel())
 
 
 def _real_moments(images_NCHW: Tensor) -> tuple[Tensor, Tensor]:
@@ -161,14 +164,10 @@ def _real_moments(images_NCHW: Tensor) -> tuple[Tensor, Tensor]:
     return mean.flatten(), torch.where(std > 0, std, 1.0)
 
 
-def _moments(images_NCHW: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean and standard deviation of each channel in [0, 255], from exact integer sums: the same on every machine."""
-    count = images_NCHW[:, 0].numel()
-    sums = torch.zeros(2, images_NCHW.shape[1], dtype=torch.int64)
-    for chunk in torch.split(images_NCHW, 4096):
-        wide = chunk.to(torch.int32)
-        sums += torch.stack([wide.sum((0, 2, 3)), wide.square_().sum((0, 2, 3))])
-    mean, square = sums.double() / count
+def _moments(sums: Tensor, pixels: int) -> tuple[Tensor, Tensor]:
+    """Mean and standard deviation of each channel in [0, 255], from the exact `rows.sums` of images of so many pixels: the same on every
+    machine."""
+    mean, square = sums.sum(0).double() / (len(sums) * pixels)
     std = (square - mean.square()).clamp_min(0).sqrt()
     # A channel without contrast stays at 0 instead of becoming 0/0.
     return mean, torch.where(std > 0, std, 1.0)

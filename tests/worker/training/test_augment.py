@@ -13,7 +13,7 @@ from torchvision.transforms.v2 import functional as V
 from contract.spec.datasets import Augment
 from tests.worker.training import jobs
 from worker.training import augment, batches, checkpoint
-from worker.training.rows import Rows
+from worker.training.rows import Rows, lay
 
 ALL = {"flip": 0.5, "crop": 3, "erase": 0.5}
 HEIGHT, WIDTH = 9, 12
@@ -22,7 +22,8 @@ HEIGHT, WIDTH = 9, 12
 def _rows(channels: int, *, nhwc: bool, rows: int = 40) -> tuple[Rows, Tensor]:
     images = torch.randint(1, 256, (rows, channels, HEIGHT, WIDTH), generator=torch.Generator().manual_seed(0)).to(torch.uint8)
     mean, std = torch.arange(channels) * 10.0 + 100, torch.arange(channels) + 50.0
-    made = Rows.of(images, torch.arange(rows), mean, std, images_nhwc=nhwc, dtype=torch.float32, device=torch.device("cpu"))
+    whole, numbers = lay(images, torch.device("cpu"), nhwc=nhwc), torch.arange(rows)
+    made = Rows.of(whole, numbers, numbers, mean, std, image=(channels, HEIGHT, WIDTH), nhwc=nhwc, dtype=torch.float32)
     return made, images
 
 

@@ -14,7 +14,7 @@ from contract.events import FailureCode
 from contract.spec import JobSpec
 from contract.spec import datasets as specs
 from tests.worker.training import jobs
-from worker.training import build, builtin, datasets, idx
+from worker.training import build, builtin, datasets, idx, rows
 from worker.training.faults import DataInvalidError
 
 IMAGES = torch.arange(6 * 28 * 28).remainder(251).to(torch.uint8).view(6, 28, 28)
@@ -332,3 +332,40 @@ def test_a_batch_is_the_rows_asked_for_whatever_their_layout(tmp_path: Path, mod
     assert run.data.train.flat.dtype == torch.uint8
     assert torch.equal(targets, raw.train_targets[[7, 3]].long())
     assert images.is_contiguous(memory_format=torch.channels_last if model["kind"] == "cnn" else torch.contiguous_format)
+
+
+@pytest.mark.parametrize("model", [{"kind": "mlp"}, {"kind": "cnn", "channels": [2], "hidden": []}], ids=["mlp", "cnn"])
+def test_jobs_of_a_set_share_one_copy_of_it_whatever_their_split_and_leave_it_as_it_was(tmp_path: Path, model: dict[str, object]) -> None:
+    data = jobs.TINY | {"channels": 3}
+    first = jobs.run(tmp_path, dataset=data, model=model).data
+    before = first.train.flat.clone()
+
+    spoiled = jobs.run(tmp_path / "spoiled", dataset=data | {"missing_pixels": 0.5, "validation_fraction": 0.5}, model=model)
+    jobs.said(spoiled)
+    second = jobs.run(tmp_path / "second", dataset=data | {"validation_fraction": 0.5}, model=model, seed=7)
+    jobs.said(second)
+
+    assert second.data.validation is not None
+    wholes = (first.train.whole, second.data.train.whole, second.data.validation.whole)
+    assert len({whole.data_ptr() for whole in wholes}) == 1
+    assert spoiled.data.train.whole.data_ptr() != first.train.whole.data_ptr()
+    assert torch.equal(first.train.flat, before)
+
+
+def test_a_layout_too_large_to_keep_is_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    raw, _ = datasets.load(specs.Fake(train_rows=4, test_rows=1, channels=3))
+    cpu = torch.device("cpu")
+    assert raw.laid(cpu, nhwc=True)[0] is raw.laid(cpu, nhwc=True)[0]
+
+    monkeypatch.setattr(rows, "_KEPT_BYTES", 0)
+
+    assert raw.laid(cpu, nhwc=False)[0] is not raw.laid(cpu, nhwc=False)[0]
+    assert torch.equal(raw.laid(cpu, nhwc=False)[0], raw.train_images.flatten(1))
+
+
+def test_the_moments_are_those_of_the_training_rows_alone(tmp_path: Path) -> None:
+    run = jobs.run(tmp_path, dataset=jobs.TINY | {"channels": 3, "train_rows": 700})
+    values = run.data.train.flat.view(-1, 3, 64).double()
+
+    assert torch.allclose(run.data.mean, values.mean((0, 2)), rtol=1e-14, atol=0)
+    assert torch.allclose(run.data.std, values.std((0, 2), correction=0), rtol=1e-12, atol=0)
