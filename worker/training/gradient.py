@@ -6,7 +6,7 @@ from contextlib import contextmanager
 import torch
 
 from contract.spec import optimizers
-from worker.training import batches, keys, models, objective, penalties, polish
+from worker.training import batches, captured, keys, models, objective, penalties, polish
 from worker.training.optimizers import sam
 from worker.training.run import Run, Totals
 from worker.training.said import TICK, Said
@@ -57,7 +57,7 @@ def _mean(run: Run, order: batches.Order | None) -> Generator[Said, None, Totals
             torch.manual_seed(keys.derive(run.spec.seed, "dropout", run.step))
         run.model.zero_grad(set_to_none=True)
         if order is not None:
-            return objective.backward(run, *batches.take(run, order))
+            return _batch(run, order)
     sums = Totals.zero(run.device)
     for index, (images, targets, share) in enumerate(batches.parts(run)):
         if index:
@@ -65,6 +65,15 @@ def _mean(run: Run, order: batches.Order | None) -> Generator[Said, None, Totals
         with run.watch.measure("train"):
             sums.add(objective.backward(run, images, targets, share=share))
     return sums
+
+
+def _batch(run: Run, order: batches.Order) -> Totals:
+    indices = order.steps[run.standing.batch]
+    if len(indices) == run.spec.batch_size:
+        run.recorded = run.recorded or captured.of(run)
+        if run.recorded:
+            return run.recorded(indices)
+    return objective.backward(run, *batches.take(run, order))
 
 
 def _sharpest(run: Run, order: batches.Order | None, rho: float) -> Generator[Said, None, None]:

@@ -1,6 +1,6 @@
 """What a run is made of: the torch objects a spec became, and where the run stands."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from math import ceil
@@ -80,6 +80,8 @@ class Run:
     standing: Standing = field(default_factory=Standing)
     watch: Stopwatch = field(default_factory=Stopwatch)
     warnings: list[str] = field(default_factory=list)
+    recorded: Callable[[Tensor], Totals] | None = None
+    """The gradient of a whole batch from its rows' numbers, once it has been recorded."""
     held_buffers: dict[str, Tensor] = field(default_factory=dict)
     """The model's buffers, and under SAM its weights, as they were at the last step boundary, while a full-batch gradient is being
     accumulated."""
