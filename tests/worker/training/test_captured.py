@@ -25,7 +25,7 @@ JOBS: dict[str, dict[str, Any]] = {
 
 
 def _stand_in(run: Run) -> Recorder:
-    """Repeats a work as a graph does: what it wrote at first is written again, in the same places."""
+    """Repeats a work as a graph does: what it wrote at first is written again in the same places, and no attribute is set."""
 
     def recorder(work: Work) -> Work:
         for _ in range(3):
@@ -38,6 +38,7 @@ def _stand_in(run: Run) -> Recorder:
                 assert place is not None
                 assert parameter.grad is not None
                 place.copy_(parameter.grad)
+                parameter.grad = None
 
         return replay
 

@@ -363,8 +363,9 @@ def test_a_layout_too_large_to_keep_is_not_kept(monkeypatch: pytest.MonkeyPatch)
     assert torch.equal(raw.laid(cpu, nhwc=False)[0], raw.train_images.flatten(1))
 
 
-def test_the_moments_are_those_of_the_training_rows_alone(tmp_path: Path) -> None:
-    run = jobs.run(tmp_path, dataset=jobs.TINY | {"channels": 3, "train_rows": 700})
+@pytest.mark.parametrize("missing_pixels", [0.0, 0.5])
+def test_the_moments_are_those_of_the_training_rows_alone_as_they_are_trained_on(tmp_path: Path, missing_pixels: float) -> None:
+    run = jobs.run(tmp_path, dataset=jobs.TINY | {"channels": 3, "train_rows": 700, "missing_pixels": missing_pixels})
     values = run.data.train.flat.view(-1, 3, 64).double()
 
     assert torch.allclose(run.data.mean, values.mean((0, 2)), rtol=1e-14, atol=0)

@@ -72,7 +72,7 @@ def test_a_penalty_does_to_the_weights_what_it_does_on_the_cpu(tmp_path: Path, k
     found: list[dict[str, torch.Tensor]] = []
     worth = []
     for device in ("cpu", "cuda"):
-        run = jobs.run(tmp_path, device=device, precision="float64", penalties=[form])
+        run = jobs.run(tmp_path, device=device, precision="float64", model=CNN, penalties=[form])
         for _ in zip(range(4), fit(run), strict=False):
             pass
         found.append(_weights(run))
