@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, and_, exists, func, or_, select
+from sqlalchemy import Connection, and_, exists, func, select
 
 from contract.job import HELD, OPEN, JobState
 from contract.store.engine import Store
@@ -91,12 +91,11 @@ def _running_lease_expired(connection: Connection, now: float) -> int:
 
 
 def _queued_unclaimed(connection: Connection, now: float) -> int:
-    # A job that must go on where it began waits rightly while only workers of another class are idle.
-    fitting = exists().where(
-        workers.c.state == "idle",
-        workers.c.last_seen > now - FRESH_SECONDS,
-        or_(jobs.c.device == "auto", jobs.c.device == workers.c.device),
-    )
+    # First what is idle: to look for a worker for each job would be to look at every worker for every job.
+    idle = select(workers.c.device).where(workers.c.state == "idle", workers.c.last_seen > now - FRESH_SECONDS).distinct()
+    devices = connection.execute(idle).scalars().all()
+    if not devices:
+        return 0
     query = (
         select(func.count())
         .select_from(jobs)
@@ -104,8 +103,9 @@ def _queued_unclaimed(connection: Connection, now: float) -> int:
             jobs.c.state == JobState.QUEUED.value,
             jobs.c.available_at < now - UNCLAIMED_SECONDS,
             jobs.c.cancel_requested_at.is_(None),
+            # A job that must go on where it began waits rightly while only workers of another class are idle.
             jobs.c.resumes_on.is_(None),
-            fitting,
+            jobs.c.device.in_(["auto", *devices]),
         )
     )
     return connection.execute(query).scalar_one()

@@ -19,10 +19,10 @@ from contract.spec import JobSpec
 from contract.store import Store, schema, tables
 from tests.conftest import DATABASES
 
-SIZE: Final = Size(ended=6000, queued=60, held=20)
+SIZE: Final = Size(ended=6000, queued=120, held=100)
 MOST: Final = {True: 15_000, False: 500}
 """On SQLite, and on PostgreSQL: some times what the open jobs and a page need. To pass over all that have ended takes more than 40,000
-steps, and 6,000 rows."""
+steps, and 6,000 rows; so does to look at every worker for every job."""
 PASSES_OVER_HISTORY: Final = {
     # A count of all jobs by state, at the pace of a scrape, from an index alone.
     (True, "gauges"), (False, "gauges"),
