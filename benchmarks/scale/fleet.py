@@ -102,7 +102,7 @@ class _Share:
         self._began = monotonic() + 0.2
         self._measured_from = self._began + plan.ramp_seconds
         self._until = self._measured_from + (_LONGEST_SECONDS if plan.seconds is None else plan.seconds)
-        self._idle: set[str] = set()
+        self._idle: dict[str, int] = {}
         self._many = len(numbers)
         self._cpu_at = process_time()
         self._waiting: list[tuple[float, int, Worker]] = []
@@ -138,7 +138,7 @@ class _Share:
     def _take(self) -> tuple[int, Worker] | None:
         now = monotonic()
         with self._lock:
-            if now >= self._until or (self._plan.seconds is None and len(self._idle) == self._many):
+            if now >= self._until or (self._plan.seconds is None and self._is_empty()):
                 self._over.set()
             if self._over.is_set() or not self._waiting or self._waiting[0][0] > now:
                 return None
@@ -164,7 +164,7 @@ class _Share:
         now = monotonic()
         with self._lock:
             if deed is Deed.CLAIM:
-                (self._idle.discard if worker.job else self._idle.add)(worker.id)
+                self._idle[worker.id] = 0 if worker.job else self._idle.get(worker.id, 0) + 1
             gap = now - worker.renewed_at if deed is Deed.RENEW and worker.renewed_at is not None else None
             worker.renewed_at = now if deed in {Deed.CLAIM, Deed.RENEW} and worker.job else worker.renewed_at
             self.heard.transactions += 1
@@ -175,6 +175,10 @@ class _Share:
                 self.heard.late.append(now - due)
             if gap is not None:
                 self.heard.gaps.append(gap)
+
+    def _is_empty(self) -> bool:
+        """Whether the queue is: a claim can find nothing once because the reconciler has the last job in hand at that moment."""
+        return len(self._idle) == self._many and min(self._idle.values()) > 2
 
     def _close(self) -> None:
         with self._lock:

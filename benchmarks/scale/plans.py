@@ -74,7 +74,8 @@ def _scans(node: dict[str, Any]) -> Iterator[dict[str, Any]]:
 
 def _touched(scan: dict[str, Any]) -> int:
     rows = scan["Actual Rows"] + scan.get("Rows Removed by Filter", 0) + scan.get("Rows Removed by Index Recheck", 0)
-    return round(rows * scan["Actual Loops"])
+    touched: int = round(rows * scan["Actual Loops"])
+    return touched
 
 
 def _of_sqlite(connection: Connection, statement: str, parameters: Any) -> Work:

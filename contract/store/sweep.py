@@ -55,21 +55,27 @@ def ring(store: Store) -> list[Job]:
 
 
 def _sweep(store: Store, due: Callable[[float], ColumnElement[bool]], order: _Order, deed: Callable[[Job, float], Job | None]) -> list[Job]:
-    """Do `deed` to every job that is due, at most a batch at a time. Looks without a lock first: mostly there is nothing."""
+    """Do `deed` to every job that is due, at most a batch at a time. Looks without a lock first: mostly there is nothing.
+
+    Each in a transaction of its own: a claim skips what is locked, and must not pass over a whole queue because its bells are put off.
+    """
     with store.read() as connection:
-        if not _candidates(connection, due(store.now(connection)), order, locked=False):
-            return []
-    done: list[Job] = []
+        found = _candidates(connection, due(store.now(connection)), order)
+    done = (_do(store, due, job.id, deed) for job in found)
+    return [job for job in done if job]
+
+
+def _do(store: Store, due: Callable[[float], ColumnElement[bool]], job_id: str, deed: Callable[[Job, float], Job | None]) -> Job | None:
+    """The job after the deed; None where it is not due any more, or somebody else has it under way."""
     with store.write() as connection:
         now = store.now(connection)
-        for before in _candidates(connection, due(now), order, locked=True):
-            if after := deed(before, now):
-                done.append(rows.save(connection, before, after, Actor.RECONCILER, now))
-    return done
+        query = select(jobs).where(jobs.c.id == job_id, due(now)).with_for_update(skip_locked=True)
+        row = connection.execute(query).mappings().one_or_none()
+        before = rows.from_row(row) if row else None
+        after = deed(before, now) if before else None
+        return rows.save(connection, before, after, Actor.RECONCILER, now) if before and after else None
 
 
-def _candidates(connection: Connection, condition: ColumnElement[bool], order: _Order, *, locked: bool) -> list[Job]:
+def _candidates(connection: Connection, condition: ColumnElement[bool], order: _Order) -> list[Job]:
     query = select(jobs).where(condition).order_by(*order).limit(_BATCH)
-    if locked:
-        query = query.with_for_update(skip_locked=True)
     return [rows.from_row(row) for row in connection.execute(query).mappings()]
