@@ -79,7 +79,7 @@ class Recording:
 
 def _graph(work: Work) -> Work:
     """Records `work` as a CUDA graph, after it was done some times on a stream beside."""
-    beside = torch.cuda.Stream()
+    beside = torch.cuda.Stream()  # type: ignore[no-untyped-call]
     beside.wait_stream(torch.cuda.current_stream())
     with torch.cuda.stream(beside):
         for _ in range(_WARM_UPS):
