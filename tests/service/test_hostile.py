@@ -176,3 +176,10 @@ async def test_a_host_that_is_none_is_refused_with_a_problem(standing: httpx.Asy
 def test_what_no_spec_can_hold_is_refused_before_each_piece_of_it_is_checked(body: dict[str, Any]) -> None:
     with pytest.raises(MalformedBodyError):
         parse(json.dumps(body).encode())
+
+
+def test_a_body_of_too_many_values_is_refused_before_any_is_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("json.loads", None)
+    for body in (b"[" + b"{}," * 30_000 + b"1]", b"[[" + b"[]," * 30_000 + b"1]]"):
+        with pytest.raises(MalformedBodyError, match="values"):
+            parse(body)
