@@ -14,7 +14,7 @@ MAX_DIGITS: Final = 64
 MAX_MEMBERS: Final = 256
 MAX_ITEMS: Final = 1024
 MAX_NAME: Final = 200
-MAX_VALUES: Final = 5_000
+MAX_VALUES: Final = 2_500
 """Each can be a fault that is told of, with the name that may have been meant: 0.15 ms."""
 _LONG: Final = 8192
 """Bytes of a body that is read in a thread: meanwhile others are answered."""

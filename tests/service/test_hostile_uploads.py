@@ -243,6 +243,16 @@ async def test_what_a_killed_process_left_is_removed_and_an_upload_that_takes_lo
     assert [path.name for path in (settings.scratch_folder / "uploads").iterdir()] == ["arriving"]
 
 
+async def test_the_check_of_an_upload_knows_none_of_our_secrets(client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RIDGELINE_ADMIN_KEY", "s3cr3t")
+    known: list[dict[str, str]] = []
+    run = subprocess.run
+    monkeypatch.setattr(subprocess, "run", lambda *asked, **options: (known.append(options["env"]), run(*asked, **options))[1])
+    assert (await client.post("/v1/datasets", content=npz(), headers=OCTETS)).status_code == 201
+    assert "s3cr3t" not in str(known)
+    assert len(known) == 1
+
+
 def test_the_memory_of_the_api_does_not_grow_with_what_is_uploaded(tmp_path: Path) -> None:
     """In a process of its own, over real HTTP."""
     store = Store(f"sqlite:///{tmp_path}/ridgeline.db")
