@@ -70,11 +70,11 @@ def run(
 
 
 def _show(stack: Stack, console: "Console", epochs: int) -> None:
-    from client import views, watch
+    from client import credentials, views, watch
     from client.sdk import Client
 
     console.print(f"Ridgeline is up at {stack.url}; docs at {stack.url}/docs\n")
-    with Client(stack.url) as client:
+    with Client(stack.url, api_key=credentials.of_own_stack()) as client:
         _clear_the_way(client)
         job = client.submit(spec(epochs))
         console.print(f"POST /v1/jobs -> {job['id']}")

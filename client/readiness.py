@@ -1,10 +1,10 @@
 """When a stack is ready: the API answers, says that it is, and a worker waits for a job."""
 
-import os
 import time
 from collections.abc import Callable
 from typing import Final
 
+from client import credentials
 from client.errors import ApiError, ServerUnreachable, StackError
 from client.sdk import Client
 
@@ -19,7 +19,7 @@ def wait(url: str, seconds: float, assert_alive: Callable[[], None], tails: Call
     Raises StackError with the cause and the `tails` of logs after `seconds`, or what `assert_alive` raises.
     """
     deadline = time.monotonic() + seconds
-    with Client(url, patience_seconds=0, api_key=os.environ.get("RIDGELINE_ADMIN_KEY")) as client:
+    with Client(url, patience_seconds=0, api_key=credentials.of_own_stack()) as client:
         while (missing := _missing(client, worker_too=worker_too)) is not None:
             assert_alive()
             if time.monotonic() > deadline:

@@ -4,7 +4,6 @@ Replies are plain dicts, as the server sent them: they are open (a newer server 
 unchanged, and the server's /docs page names every field. Classes here would be a second description that ages.
 """
 
-import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -12,7 +11,7 @@ from types import TracebackType
 from typing import Any, Self
 from uuid import uuid4
 
-from client import download, stream, upload
+from client import credentials, download, stream, upload
 from client.errors import ApiError
 from client.wire import Json, Wire
 
@@ -32,10 +31,10 @@ class Client:
     ) -> None:  # fmt: skip
         """`stream_patience_seconds` is how long `events` and `wait` hold on to a server that went away, for it to come back.
 
-        `api_key` is what the server asks for, if it does; by default that of RIDGELINE_API_KEY.
+        `api_key` is what the server asks for, if it does; by default that of RIDGELINE_API_KEY, or on this machine the operator's, RIDGELINE_ADMIN_KEY.
         """
         self.url = url.rstrip("/")
-        self._wire = Wire(url, patience_seconds=patience_seconds, sleep=sleep, api_key=api_key or os.environ.get("RIDGELINE_API_KEY"))
+        self._wire = Wire(url, patience_seconds=patience_seconds, sleep=sleep, api_key=api_key or credentials.of(url))
         self._stream_patience_seconds = stream_patience_seconds
 
     def submit(self, spec: Mapping[str, Any], key: str | None = None) -> Json:

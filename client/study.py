@@ -65,9 +65,10 @@ def run(
     try:
         stack = Stack(data_dir / name, port=0, workers=workers)
         with ended_by_signals(stack), stack:
+            from client import credentials
             from client.sdk import Client
 
-            with Client(stack.url) as client:
+            with Client(stack.url, api_key=credentials.of_own_stack()) as client:
                 print(f"\n{study['title']}\n\n{table(_train(client, study))}")
     except ClientError as error:
         typer.echo(str(error), err=True)

@@ -29,7 +29,7 @@ class Wire:
         self.sleep = sleep
         # A proxy meant for the Internet cannot reach a server on this machine.
         headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
-        self.http = httpx.Client(base_url=self.url, timeout=_TIMEOUT, trust_env=not _is_loopback(self.url), headers=headers)
+        self.http = httpx.Client(base_url=self.url, timeout=_TIMEOUT, trust_env=not is_loopback(self.url), headers=headers)
 
     def json(self, method: str, path: str, **options: Any) -> Json:
         """The object in the answer. Raises ApiError, or ServerUnreachable once patience is at its end."""
@@ -108,7 +108,8 @@ def _failed_checks(readiness: Json) -> str:
     return "; ".join(f"{check.get('name')}: {check.get('detail')}" for check in failed)
 
 
-def _is_loopback(url: str) -> bool:
+def is_loopback(url: str) -> bool:
+    """Whether the address leads to this machine."""
     host = httpx.URL(url).host
     try:
         return host == "localhost" or ip_address(host).is_loopback

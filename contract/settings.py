@@ -60,6 +60,12 @@ class Settings(BaseSettings):
     purge_seconds: Annotated[float, Field(ge=0, le=366 * 86_400)] = 86_400.0
     """How long a deleted job, which nobody sees any more, is kept before its rows and bytes are removed for good."""
 
+    body_seconds: Seconds = 20.0
+    """How long the API waits for the body of a request, whatever its length. A body that is not there by then has to come at
+    `body_bytes_per_second`, or the request is answered with 408: a client that sends a byte a minute must not hold a connection for ever."""
+    body_bytes_per_second: Annotated[int, Field(ge=1, le=2**30)] = 16 * 1024
+    """The least rate at which a body that takes longer than `body_seconds` has to come, on average: what a poor mobile line has."""
+
     dataset_bytes: Bytes = 2 * 1024**3
     """How large an uploaded data set may be, as it is sent and unpacked."""
     dataset_tenant_bytes: Bytes = 20 * 1024**3

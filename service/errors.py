@@ -51,6 +51,12 @@ class BodyTooLargeError(RequestError):
     code = "body_too_large"
 
 
+class BodyTooSlowError(RequestError):
+    """The body came more slowly than the service waits for; the message says how much of it came."""
+
+    code = "body_too_slow"
+
+
 class InvalidBodyError(RequestError):
     """The body of an action has faults; all of them are told."""
 
@@ -158,6 +164,7 @@ STATUS: Final[dict[type[RidgelineError], HTTPStatus]] = {
     InvalidDatasetError: HTTPStatus.UNPROCESSABLE_ENTITY,
     UnsupportedMediaTypeError: HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
     BodyTooLargeError: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+    BodyTooSlowError: HTTPStatus.REQUEST_TIMEOUT,
     PreconditionFailedError: HTTPStatus.PRECONDITION_FAILED,
     RangeError: HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE,
     NotAcceptableError: HTTPStatus.NOT_ACCEPTABLE,
@@ -276,8 +283,10 @@ async def _of_ours(request: Request, error: Exception) -> Response:
 
 
 def _access_headers(error: RequestError) -> dict[str, str]:
-    """What a client is told, beside the Problem, when it is not let in (RFC 6750) or is to wait."""
+    """What a client is told, beside the Problem, when it is not let in (RFC 6750) or is to wait, or is not waited for any longer."""
     match error:
+        case BodyTooSlowError():
+            return {"Connection": "close"}  # what comes of the body still would be read as the next request
         case UnauthenticatedError():
             return {"WWW-Authenticate": 'Bearer realm="ridgeline"'}
         case ForbiddenError(scope=str(scope)):

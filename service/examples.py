@@ -140,7 +140,7 @@ _PROBLEMS: Final = {
     404: ("not_found", f"no job '{JOB_ID}'"),
     405: ("method_not_allowed", "this page knows GET, HEAD only"),
     406: ("not_acceptable", "this comes as application/json; ask for that in Accept, or leave the header away"),
-    408: ("request_timeout", "the body did not arrive in time; send it again"),
+    408: ("body_too_slow", "4,096 bytes of the body came in 20 seconds; send it faster than 16,384 bytes a second"),
     409: ("state_conflict", f"job {JOB_ID} has succeeded and cannot be paused"),
     410: ("gone", f"checkpoint {CHECKPOINT_ID} is not kept any longer"),
     411: ("length_required", "say how long the body is, in Content-Length"),

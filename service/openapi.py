@@ -160,6 +160,7 @@ _TOLD: Final = {
     400: "The request cannot be read.",
     404: "There is no such thing here.",
     406: "The page has none of the forms that Accept names.",
+    408: "The body did not come in time.",
     409: "The job is in a state that does not allow this.",
     410: "It existed and is not kept any longer.",
     412: "The job was changed since the reply whose ETag `If-Match` names.",
@@ -172,7 +173,8 @@ _TOLD: Final = {
 
 
 def problems(*statuses: int) -> dict[int | str, Json]:
-    """The error replies of a route, for its `responses`."""
+    """The error replies of a route, for its `responses`. One that reads a body (413) may also wait for it in vain (408)."""
+    statuses = tuple(sorted({*statuses, 408})) if 413 in statuses else statuses
     content = {errors.MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
     found: dict[int | str, Json] = {status: {"description": _TOLD[status], "content": content} for status in statuses}
     if 503 in found:

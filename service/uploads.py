@@ -26,6 +26,7 @@ from contract.errors import ArtifactsUnavailableError
 from contract.events import File
 from contract.settings import Settings
 from contract.spec.faults import Fault
+from service import pace
 from service.errors import BadHeaderError, BodyTooLargeError, InvalidDatasetError, UnsupportedMediaTypeError
 
 log = structlog.get_logger(__name__)
@@ -63,8 +64,8 @@ class Verdict:
 async def received(request: Request, settings: Settings) -> AsyncIterator[Upload]:
     """The request's body as a file, for as long as it is needed.
 
-    Raises UnsupportedMediaTypeError, BodyTooLargeError, BadHeaderError where it is not what its headers say, and
-    ArtifactsUnavailableError where there is no room for it.
+    Raises UnsupportedMediaTypeError, BodyTooLargeError, BadHeaderError where it is not what its headers say, BodyTooSlowError where it
+    does not come, and ArtifactsUnavailableError where there is no room for it.
     """
     _assert_plain(request)
     declared = _declared(request, settings.dataset_bytes)
@@ -73,7 +74,7 @@ async def received(request: Request, settings: Settings) -> AsyncIterator[Upload
     try:
         await asyncio.to_thread(_prepare, root, folder, settings.garbage_seconds)
         file = folder / "body"
-        size, digest = await _stream(request, file, settings.dataset_bytes)
+        size, digest = await _stream(request, file, settings)
         if declared is not None and size != declared:
             raise BadHeaderError(f"Content-Length says {declared:,} bytes and {size:,} came; send the file again")
         _assert_digest(request, digest)
@@ -118,11 +119,16 @@ def _prepare(root: Path, folder: Path, older_than_seconds: float) -> None:
     oldest = time.time() - older_than_seconds
     for left in root.iterdir():
         with contextlib.suppress(OSError):
-            if left.stat().st_mtime < oldest:
+            if _last_written(left) < oldest:
                 shutil.rmtree(left, ignore_errors=True)
 
 
-async def _stream(request: Request, path: Path, most: int) -> tuple[int, bytes]:
+def _last_written(folder: Path) -> float:
+    """When an upload was last heard of: a large one may take hours to arrive, and a folder does not age with what is written to its files."""
+    return max(path.stat().st_mtime for path in (folder, *folder.iterdir()))
+
+
+async def _stream(request: Request, path: Path, settings: Settings) -> tuple[int, bytes]:
     """Writes the body to `path`; its size and SHA-256. A length that was declared may be a lie, and a body without one endless."""
     digest, size, waiting = hashlib.sha256(), 0, bytearray()
 
@@ -131,10 +137,10 @@ async def _stream(request: Request, path: Path, most: int) -> tuple[int, bytes]:
         file.write(piece)
 
     with path.open("xb") as file:
-        async for piece in request.stream():
+        async for piece in pace.pieces(request, settings):
             size += len(piece)
-            if size > most:
-                raise _too_large(most)
+            if size > settings.dataset_bytes:
+                raise _too_large(settings.dataset_bytes)
             waiting += piece
             if len(waiting) >= _PIECE:
                 await asyncio.to_thread(put, file, bytes(waiting))

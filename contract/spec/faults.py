@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from typing import Annotated, Any, Final, get_args, get_origin
@@ -25,6 +25,8 @@ _SAID_HERE: Final = {
 
 _QUOTED: Final = re.compile(r"'([^']+)'")
 _LONGEST_WORD: Final = 64
+_ECHOES: Final = frozenset({"too_short", "literal_error"})
+"""Of a fault inside of the value: a list of one wrong item is not too short, nor a wrong word."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,12 +48,18 @@ def of(error: ValidationError, given: object, root: type[BaseModel]) -> list[Fau
     The values given are never repeated, only names of fields and kinds: a value could be a secret.
     """
     found: dict[tuple[Path, str], Fault] = {}
+    codes: dict[Path, list[str]] = {}
     for fault in _faults(error.errors(include_url=False), given, root):
-        other = next((key for key in found if key[0] == fault.path and "literal_error" in (key[1], fault.code)), None)
-        if other and other != (fault.path, fault.code):
-            fault = _either(found.pop(other), fault)
+        here = codes.setdefault(fault.path, [])
+        other = next((code for code in here if "literal_error" in (code, fault.code)), None)
+        if other and other != fault.code:
+            here.remove(other)
+            fault = _either(found.pop((fault.path, other)), fault)
+        here.append(fault.code)
         found.setdefault((fault.path, fault.code), fault)
-    return [fault for fault in found.values() if not _is_told_within(fault, found.values())]
+    # No fault is compared with every other one: a spec can be made to have many thousands.
+    around = {path[:depth] for path, _ in found for depth in range(len(path))}
+    return [fault for fault in found.values() if not (fault.path in around and fault.code in _ECHOES)]
 
 
 def _either(one: Fault, other: Fault) -> Fault:
@@ -63,12 +71,6 @@ def _either(one: Fault, other: Fault) -> Fault:
     if rest.code == "too_short":
         return rest  # it is a list, so that no word was meant
     return replace(rest, message=f"{rest.message}, or {words}")
-
-
-def _is_told_within(fault: Fault, told: Iterable[Fault]) -> bool:
-    """Whether it only echoes a fault inside of its value: a list of one wrong item is not too short, nor a wrong word."""
-    within = any(len(other.path) > len(fault.path) and other.path[: len(fault.path)] == fault.path for other in told)
-    return within and fault.code in {"too_short", "literal_error"}
 
 
 def nearest(name: str, known: Sequence[str]) -> str | None:

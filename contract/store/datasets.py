@@ -65,6 +65,7 @@ def begin(store: Store, tenant: str, draft: Draft, tenant_bytes: int) -> Dataset
     with store.write() as connection:
         if standing := _of_content(connection, tenant, draft.sha256):
             return standing
+        quotas.counting(connection, tenant)
         _assert_room(connection, tenant, size, tenant_bytes)
         quotas.assert_room_for_bytes(connection, tenant, size, store.now(connection))
         made = Dataset(

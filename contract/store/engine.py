@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from sqlalchemy import Connection, Engine, create_engine, event, make_url, text
+from sqlalchemy import Connection, Engine, create_engine, event, func, make_url, select, text
 from sqlalchemy.exc import ArgumentError, DatabaseError, DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.pool import ConnectionPoolEntry
@@ -17,6 +17,7 @@ from contract.errors import ConfigurationError, StoreUnavailableError
 WAL_IS_SAFE = sqlite3.sqlite_version_info >= (3, 51, 3)
 BUSY_SECONDS = 30
 _WRITES = "ridgeline_writes"
+_ALONE = 7421003
 _READ_ONLY = "25006"
 """PostgreSQL's word for a server that only reads, as a standby in the middle of a failover."""
 _ADDRESSES = "use sqlite:///FILE or postgresql+psycopg://USER:PASSWORD@HOST/NAME"
@@ -60,6 +61,16 @@ class Store:
 
     def close(self) -> None:
         self.engine.dispose()
+
+
+def alone(connection: Connection, what: str) -> None:
+    """Let no other transaction that names `what` go on beside this one, until it ends.
+
+    For what is counted before a row is written: on PostgreSQL two transactions do not see each other's rows, and there is no row to
+    lock for one that is not there yet. On SQLite the write lock holds off every other already.
+    """
+    if connection.dialect.name == "postgresql":
+        connection.execute(select(func.pg_advisory_xact_lock(_ALONE, func.hashtext(what))))
 
 
 _NOW_SQLITE = text("SELECT (julianday('now') - 2440587.5) * 86400.0")

@@ -13,7 +13,7 @@ from sqlalchemy import ColumnElement, Connection, RowMapping, and_, insert, or_,
 
 from contract import ids
 from contract.errors import NotFoundError, StateConflictError, StoreUnavailableError
-from contract.store.engine import Store
+from contract.store.engine import Store, alone
 from contract.store.tables import api_keys
 
 PREFIX: Final = "rk_"
@@ -129,7 +129,8 @@ def is_any_active(store: Store) -> bool:
 
 
 def _assert_room(connection: Connection, tenant: str, name: str, now: float) -> None:
-    query = select(api_keys.c.id).where(api_keys.c.tenant == tenant, api_keys.c.name == name, _active(now)).with_for_update()
+    alone(connection, f"API keys {tenant} {name}")
+    query = select(api_keys.c.id).where(api_keys.c.tenant == tenant, api_keys.c.name == name, _active(now))
     active = [row.id for row in connection.execute(query)]
     if len(active) >= MOST_ACTIVE:
         raise StateConflictError(

@@ -8,7 +8,7 @@ from sqlalchemy import Connection, delete, func, insert, select, text, update
 
 from contract.errors import QuotaExceededError, QuotaSpentError
 from contract.job import HELD, Job, JobState
-from contract.store.engine import Store
+from contract.store.engine import Store, alone
 from contract.store.tables import checkpoints, datasets, device_use, jobs, quotas
 
 EVERYBODY: Final = "*"
@@ -54,6 +54,7 @@ def used(store: Store, tenant: str) -> Used:
 def put(store: Store, tenant: str, limits: Limits) -> None:
     """Give a tenant, or `EVERYBODY`, these limits. What exceeds them already stays."""
     with store.write() as connection:
+        alone(connection, f"limits of {tenant}")
         connection.execute(delete(quotas).where(quotas.c.tenant == tenant))
         connection.execute(insert(quotas).values(tenant=tenant, updated_at=store.now(connection), **asdict(limits)))
 
@@ -79,6 +80,7 @@ def assert_room_for_job(connection: Connection, tenant: str, now: float) -> None
     allowed = _limits(connection, tenant)
     if allowed == Limits():
         return  # mostly: then nothing has to be counted
+    counting(connection, tenant)
     have = _used(connection, tenant, now)
     if allowed.queued_jobs is not None and have.queued_jobs > allowed.queued_jobs:
         raise QuotaExceededError(
@@ -92,10 +94,15 @@ def assert_room_for_job(connection: Connection, tenant: str, now: float) -> None
 
 
 def assert_room_for_bytes(connection: Connection, tenant: str, more: int, now: float) -> None:
-    """Raises QuotaSpentError where the tenant may not store so many bytes more."""
+    """Raises QuotaSpentError where the tenant may not store so many bytes more. To be asked after `counting`."""
     allowed = _limits(connection, tenant)
     if allowed.stored_bytes is not None:
         _assert_room_for_bytes(allowed, _used(connection, tenant, now), more)
+
+
+def counting(connection: Connection, tenant: str) -> None:
+    """Hold off others that are about to count what the tenant has, so that two that both find room do not both take it."""
+    alone(connection, f"quota of {tenant}")
 
 
 def full(connection: Connection, *, is_sqlite: bool) -> list[str]:

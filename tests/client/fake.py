@@ -57,7 +57,7 @@ class Fake:
 
 def job(job_id: str, status: str = "running", **fields: Any) -> Json:
     return {
-        "object": "training.job", "id": job_id, "name": None, "status": status, "status_reason": None,
+        "object": "training.job", "id": job_id, "name": None, "metadata": {}, "status": status, "status_reason": None,
         "created_at": "2026-11-22T07:15:00.123Z", "latest_metrics": {}, "best": None, "error": None, "dataset": None,
         "progress": {"epoch": 0, "epochs": 2, "step": 0, "steps": None, "fraction": 0.0, "seconds_remaining": None},
     } | fields  # fmt: skip
@@ -144,7 +144,7 @@ def _handler(fake: Fake) -> type[BaseHTTPRequestHandler]:
                     differences = [{"pointer": "/optimizer/lr", "values": {jobs[0]["id"]: 0.25}}]
                     self._json(200, {"object": "training.comparison", "jobs": jobs, "differences": differences, "series": []})
                 case ["v1", "jobs"]:
-                    self._page(int(query.get("cursor", ["0"])[0]), int(query["limit"][0]))
+                    self._page(int(query.get("cursor", ["0"])[0]), int(query.get("limit", ["20"])[0]))
                 case ["v1", "jobs", job_id] if job_id in fake.jobs:
                     self._json(200, fake.jobs[job_id])
                 case ["v1", "jobs", job_id, "events"] if job_id in fake.jobs:

@@ -46,7 +46,8 @@ async def test_a_key_is_shown_once_and_lets_its_holder_in(service: Guarded) -> N
 
 
 @pytest.mark.parametrize(
-    "header", [None, "", "Bearer", "Bearer ", "Basic eDp5", "Bearer rk_nope", "Bearer é", f"bearer {OPERATOR}x", OPERATOR]
+    "header",
+    [None, "", "Bearer", "Bearer ", "Basic eDp5", "Bearer rk_nope", "Bearer é", f"bearer {OPERATOR}x", OPERATOR, f"Basic {OPERATOR}"],
 )
 async def test_without_a_key_that_holds_nothing_is_told(service: Guarded, header: str | None) -> None:
     sent = {} if header is None else {b"Authorization": header.encode()}

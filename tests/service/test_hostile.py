@@ -1,6 +1,7 @@
 """Nothing that a client sends is a fault of ours: each of these is refused with a Problem, and none repeats what was sent."""
 
 import json
+import threading
 from typing import Any
 
 import httpx
@@ -170,9 +171,24 @@ async def test_a_host_that_is_none_is_refused_with_a_problem(standing: httpx.Asy
 
 @pytest.mark.parametrize(
     "body",
-    [{"penalties": [1] * 2000}, {"model": {"kind": "mlp", "hidden": ["x"] * 2000}}, {"n" * 300: 1}],
-    ids=["list", "deep list", "name"],
+    [{"penalties": [1] * 2000}, {"model": {"kind": "mlp", "hidden": ["x"] * 2000}}, {"n" * 300: 1}, {f"f{i}": 1 for i in range(300)}],
+    ids=["list", "deep list", "name", "members"],
 )
 def test_what_no_spec_can_hold_is_refused_before_each_piece_of_it_is_checked(body: dict[str, Any]) -> None:
     with pytest.raises(MalformedBodyError):
         parse(json.dumps(body).encode())
+
+
+def test_a_body_of_too_many_values_is_refused_before_any_is_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("json.loads", None)
+    for body in (b"[" + b"{}," * 30_000 + b"1]", b"[[" + b"[]," * 30_000 + b"1]]"):
+        with pytest.raises(MalformedBodyError, match="values"):
+            parse(body)
+
+
+async def test_a_long_body_is_read_beside_the_loop(standing: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    readers = []
+    monkeypatch.setattr("service.body.parse", lambda body: readers.append(threading.current_thread()) or {})
+    for size in (10, 100_000):
+        await standing.post("/v1/jobs/validate", content=b" " * size, headers=JSON)
+    assert [reader is threading.main_thread() for reader in readers] == [True, False]

@@ -232,6 +232,27 @@ async def test_a_check_that_takes_too_long_is_ended(settings: Any, sqlite_store:
     assert refused.json()["errors"][0]["code"] == "too_slow"
 
 
+async def test_what_a_killed_process_left_is_removed_and_an_upload_that_takes_long_is_not(settings: Any, client: httpx.AsyncClient) -> None:
+    left, arriving = (settings.scratch_folder / "uploads" / name for name in ("left", "arriving"))
+    for folder in (left, arriving):
+        folder.mkdir(parents=True)
+        (folder / "body").write_bytes(b"x")
+    for path in (left / "body", left, arriving):
+        os.utime(path, (1.0, 1.0))
+    assert (await client.post("/v1/datasets", content=npz(), headers=OCTETS)).status_code == 201
+    assert [path.name for path in (settings.scratch_folder / "uploads").iterdir()] == ["arriving"]
+
+
+async def test_the_check_of_an_upload_knows_none_of_our_secrets(client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RIDGELINE_ADMIN_KEY", "s3cr3t")
+    known: list[dict[str, str]] = []
+    run = subprocess.run
+    monkeypatch.setattr(subprocess, "run", lambda *asked, **options: (known.append(options["env"]), run(*asked, **options))[1])
+    assert (await client.post("/v1/datasets", content=npz(), headers=OCTETS)).status_code == 201
+    assert "s3cr3t" not in str(known)
+    assert len(known) == 1
+
+
 def test_the_memory_of_the_api_does_not_grow_with_what_is_uploaded(tmp_path: Path) -> None:
     """In a process of its own, over real HTTP."""
     store = Store(f"sqlite:///{tmp_path}/ridgeline.db")

@@ -5,8 +5,11 @@ from typing import Any
 import httpx
 import pytest
 
+from contract.errors import BadCursorError
 from contract.spec import JobSpec
 from contract.store import Store, jobs, listing
+from contract.store.listing import Place
+from service import cursors
 from tests.service.conftest import Hands
 from tests.service.test_lifecycle_routes import made
 
@@ -126,3 +129,9 @@ def test_both_databases_find_the_same(store: Store) -> None:
     assert found("-priority") == [1, 2, 0]
     assert found("priority") == [0, 2, 1]
     assert found(created_until=made_[0].created_at) == []
+
+
+@pytest.mark.parametrize("place", [Place(10**30, f"job_{'0' * 26}"), Place(0, "job_x"), Place(0, "' OR 1=1")])
+def test_a_cursor_that_no_list_gave_out_is_refused_though_its_filters_fit(place: Place) -> None:
+    with pytest.raises(BadCursorError):
+        cursors.decode(cursors.encode(place, "same"), "same")

@@ -53,6 +53,11 @@ async def test_a_repeated_submission_is_replayed_though_the_queue_is_full(servic
     assert (first.status_code, again.status_code, again.headers.get("idempotency-replayed")) == (201, 201, "true")
 
 
+async def test_the_same_key_of_another_tenant_repeats_nothing(service: Guarded) -> None:
+    made = [(await service.as_(tenant, "POST", "/v1/jobs", json={}, headers={"Idempotency-Key": "x"})).json()["id"] for tenant in "abab"]
+    assert (made[:2], len(set(made))) == (made[2:], 2)
+
+
 async def test_used_up_bytes_are_a_403_since_waiting_does_not_help(service: Guarded) -> None:
     await service.ask(OPERATOR, "PUT", "/v1/quota/a", json={"stored_bytes": 0})
     refused = await service.as_("a", "POST", "/v1/jobs", json={})

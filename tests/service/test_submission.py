@@ -82,3 +82,13 @@ async def test_a_submission_is_answered_while_its_ring_still_waits_for_the_broke
             # The ring got through to a broker that never answers it, and the reply did not wait for that.
             connection, _ = silent.accept()
             connection.close()
+
+
+async def test_a_key_of_a_job_that_was_deleted_brings_nothing_back(client: httpx.AsyncClient) -> None:
+    headers = {"Idempotency-Key": "x"}
+    job_id = (await client.post("/v1/jobs", json={}, headers=headers)).json()["id"]
+    await client.post(f"/v1/jobs/{job_id}/cancel")
+    assert (await client.delete(f"/v1/jobs/{job_id}")).status_code == 204
+    late = await client.post("/v1/jobs", json={}, headers=headers)
+    assert (late.status_code, late.json()["code"]) == (410, "gone")
+    assert (await client.get("/v1/jobs")).json()["data"] == []

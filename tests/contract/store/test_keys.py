@@ -1,5 +1,8 @@
 """The promises of the store about API keys and what is done with them, on both databases."""
 
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+
 import pytest
 from sqlalchemy import select, text
 
@@ -40,6 +43,16 @@ def test_two_keys_of_a_name_may_be_active_and_a_third_once_one_is_revoked(store:
     keys.create(store, "b", "ci", [])
     keys.revoke(store, "a", first.id)
     keys.create(store, "a", "ci", [])
+
+
+def test_of_many_keys_of_a_name_made_at_once_two_are_made(store: Store) -> None:
+    def make(_: int) -> None:
+        with suppress(StateConflictError):
+            keys.create(store, "a", "ci", [])
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(make, range(16)))
+    assert len(keys.listed(store, "a", 100)) == keys.MOST_ACTIVE
 
 
 def test_a_key_that_has_expired_leaves_room_for_another(store: Store) -> None:

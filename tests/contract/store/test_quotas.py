@@ -1,6 +1,7 @@
 """The promises of the store about how much a tenant may have, on both databases."""
 
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 
 import pytest
 from sqlalchemy import text
@@ -9,7 +10,7 @@ from contract.errors import QuotaExceededError, QuotaSpentError
 from contract.events import File
 from contract.job import Job
 from contract.spec import JobSpec
-from contract.store import Store, checkpoints, jobs, leases, quotas
+from contract.store import Store, checkpoints, datasets, jobs, leases, quotas
 from contract.store.leases import Lease
 from contract.store.quotas import EVERYBODY, Limits
 
@@ -127,3 +128,34 @@ def test_the_limits_of_everybody_follow_the_settings(store: Store) -> None:
     quotas.put(store, "a", Limits(queued_jobs=1))
     quotas.remove(store, "a")
     assert quotas.limits(store, "a") == Limits()
+
+
+def test_of_many_submissions_at_once_the_queue_takes_no_more_than_the_limit(store: Store) -> None:
+    quotas.put(store, "a", Limits(queued_jobs=2))
+
+    def ask(_: int) -> None:
+        with suppress(QuotaExceededError):
+            submit(store)
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(ask, range(16)))
+    assert quotas.used(store, "a").queued_jobs == 2
+
+
+@pytest.mark.parametrize(("of_tenant", "of_settings"), [(None, 1000), (1000, 10**9)], ids=["settings", "operator"])
+def test_of_many_uploads_at_once_no_more_is_kept_than_the_limit(store: Store, of_tenant: int | None, of_settings: int) -> None:
+    quotas.put(store, "a", Limits(stored_bytes=of_tenant))
+
+    def upload(number: int) -> None:
+        with suppress(QuotaSpentError):
+            datasets.begin(store, "a", datasets.Draft("x", "npz", f"{number:064}", {}, [FILE]), of_settings)
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(upload, range(16)))
+    assert quotas.used(store, "a").stored_bytes == 2 * FILE.size_bytes
+
+
+def test_processes_that_start_at_once_all_settle_the_limits_of_the_settings(store: Store) -> None:
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda _: quotas.put(store, EVERYBODY, Limits(queued_jobs=7)), range(16)))
+    assert quotas.limits(store, "a") == Limits(queued_jobs=7)
