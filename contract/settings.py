@@ -36,6 +36,9 @@ class Settings(BaseSettings):
 
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Where this worker trains; `auto` takes CUDA where there is one."""
+    cuda_graphs: bool = False
+    """Whether a trainer on a GPU records the gradient of a batch as a CUDA graph: fewer launches, the same kernels. Off until
+    `pytest -m gpu` has passed on your kind of GPU."""
     trainer_threads: Annotated[int, Field(ge=1, le=1024)] | None = None
     """CPU threads of a trainer; by default all cores. It decides the last bits of a result, so keep it the same across a fleet."""
 

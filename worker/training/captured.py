@@ -4,8 +4,11 @@ A batch of 64 is some forty kernels of a few microseconds each, and a GPU waits 
 before the penalties (gather, standardise, forward, loss, backward, sums) depends on nothing that the host knows but the rows' numbers,
 so a CUDA graph of it serves every whole batch of a job, with the kernels, and hence the bits, of the eager step. What follows it
 (penalties, check, optimizer, proximal maps) takes a learning rate and strengths that change from step to step, and is launched as ever.
+
+Only where RIDGELINE_CUDA_GRAPHS asks for it: the tests that hold a replay to the bits of the eager step have not been run on a GPU yet.
 """
 
+import os
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -28,7 +31,7 @@ Recorder = Callable[[Work], Work]
 def of(run: Run) -> Callable[[Tensor], Totals] | None:
     """What leaves the gradient of a whole batch in each `.grad` and gives its rows' sums, from the rows' numbers; None where the run's
     steps are launched kernel by kernel."""
-    if run.device.type != "cuda" or not is_static(run):
+    if run.device.type != "cuda" or not is_static(run) or os.environ.get("RIDGELINE_CUDA_GRAPHS") != "1":
         return None
     try:
         return Recording(run, _graph).take

@@ -115,6 +115,7 @@ def test_a_step_that_cannot_be_recorded_is_taken_as_ever(
         raise RuntimeError("operation not permitted when stream is capturing\nand more")
 
     run, eager = (jobs.run(tmp_path / name) for name in ("run", "eager"))
+    monkeypatch.setenv("RIDGELINE_CUDA_GRAPHS", "1")
     monkeypatch.setattr(captured, "Recording", refuse)
     monkeypatch.setattr(run, "device", torch.device("cuda"))  # which is all that `of` goes by
     run.recorded = captured.of(run)
@@ -129,5 +130,12 @@ def test_a_step_that_cannot_be_recorded_is_taken_as_ever(
     assert jobs.bits(run) == jobs.bits(eager)
 
 
-def test_a_step_on_the_cpu_is_not_recorded(tmp_path: Path) -> None:
-    assert captured.of(jobs.run(tmp_path)) is None
+@pytest.mark.parametrize(("device", "asked"), [("cpu", "1"), ("cuda", "0")])
+def test_a_step_is_not_recorded_on_the_cpu_nor_where_the_operator_does_not_ask_for_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, device: str, asked: str
+) -> None:
+    run = jobs.run(tmp_path)
+    monkeypatch.setenv("RIDGELINE_CUDA_GRAPHS", asked)
+    monkeypatch.setattr(run, "device", torch.device(device))
+
+    assert captured.of(run) is None

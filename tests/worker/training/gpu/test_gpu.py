@@ -53,6 +53,7 @@ def test_a_deterministic_job_interrupted_amid_an_epoch_ends_at_the_bits_of_the_o
 
 @pytest.mark.parametrize("model", [{"kind": "mlp", "hidden": [8]}, CNN], ids=["mlp", "cnn"])
 def test_recorded_steps_are_the_eager_ones(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, model: Any) -> None:
+    monkeypatch.setenv("RIDGELINE_CUDA_GRAPHS", "1")
     recorded = jobs.run(tmp_path / "recorded", model=model, **EXACT)
     jobs.said(recorded)
     assert isinstance(getattr(recorded.recorded, "__self__", None), captured.Recording), "the step was not recorded"
