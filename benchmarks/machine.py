@@ -32,6 +32,15 @@ def memory_mb(pid: int) -> tuple[float, float]:
     return now, most
 
 
+def child(command: str) -> int:
+    """The process below this one whose command holds these words. Raises LookupError where there is none. Linux only."""
+    for file in Path("/proc/self/task").glob("*/children"):
+        for pid in map(int, file.read_text().split()):
+            if command in Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode() + " ":
+                return pid
+    raise LookupError(f"no process of ours was started as '{command.strip()}'")
+
+
 def _processor() -> str:
     try:
         models = re.findall(r"^model name\s*: (.+)$", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
