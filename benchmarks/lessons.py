@@ -46,7 +46,7 @@ class Lesson:
         """Share of the test rows whose class `predict` (standardised images to logits) gives the largest value."""
         right = 0
         with torch.no_grad():
-            for images, targets in zip(self.test_images.split(1000), self.test_targets.split(1000), strict=True):
+            for images, targets in zip(torch.split(self.test_images, 1000), torch.split(self.test_targets, 1000), strict=True):
                 right += int((predict(standardised(images.to(self.device))).argmax(1).cpu() == targets).sum())
         return right / len(self.test_targets)
 

@@ -17,7 +17,7 @@ def worker(file: Path) -> None:
     from worker import process
 
     # Before the supervisor is imported, which takes the command from there.
-    process.TRAINER = (sys.executable, "-m", "benchmarks.marked", str(file), _TRAINER)  # type: ignore[misc]
+    vars(process)["TRAINER"] = (sys.executable, "-m", "benchmarks.marked", str(file), _TRAINER)
     from worker.__main__ import main
 
     sys.exit(main())
@@ -42,11 +42,10 @@ def trainer(file: Path) -> None:
 
 def _mark_steps(file: Path) -> None:
     from worker.training import serve
+    from worker.training.fit import fit
     from worker.training.run import Run
     from worker.training.said import Said
     from worker.training.saver import Saver
-
-    fit = serve.fit
 
     def marking(run: Run, saver: Saver | None = None) -> Generator[Said, None, None]:
         is_marked = False
@@ -58,7 +57,7 @@ def _mark_steps(file: Path) -> None:
                         marks.write(f"{run.scratch.name.rpartition('-')[0]} {time.time()}\n")
                 yield said
 
-    serve.fit = marking
+    vars(serve)["fit"] = marking
 
 
 def read(file: Path) -> dict[str, float]:

@@ -57,7 +57,7 @@ def _epoch(model: Network, loader: DataLoader[tuple[Tensor, int]], optimizer: to
         images, targets = (part.to(device) for part in batch)
         optimizer.zero_grad()
         loss = F.cross_entropy(model(images), targets)
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
         if step % _LOG_EVERY == 0:
             loss.item()  # what it prints

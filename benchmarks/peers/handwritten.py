@@ -20,7 +20,7 @@ class Loop:
 
     def __init__(self, lesson: Lesson) -> None:
         torch.manual_seed(lesson.seed)
-        self.model = PoolsFirst().to(lesson.device, memory_format=torch.channels_last)
+        self.model = PoolsFirst().to(lesson.device).to(memory_format=torch.channels_last)
         self.loss = torch.zeros((), device=lesson.device)
         """The sum over the rows of the epoch, read once it is over: a loop that nobody can follow is no loop that is used."""
         # As the engine decides it, so that both compute in the same numbers.
@@ -41,12 +41,12 @@ class Loop:
     def _step(self) -> None:
         if not self._waiting:
             self.loss.zero_()
-            self._waiting = list(torch.randperm(len(self._targets), device=self._device).split(lessons.BATCH))
+            self._waiting = list(torch.split(torch.randperm(len(self._targets), device=self._device), lessons.BATCH))
         rows = self._waiting.pop()
         with precision.autocast(self._chosen, self._device):
             loss = F.cross_entropy(self.model(self._images_NHWC[rows].permute(0, 3, 1, 2)), self._targets[rows])
         self._optimizer.zero_grad(set_to_none=True)
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         self._optimizer.step()
         self.loss += loss.detach() * len(rows)
 

@@ -27,10 +27,10 @@ def train(lesson: Lesson) -> Outcome:
     began = perf_counter()
     for _ in range(lesson.epochs):
         order = torch.randperm(len(targets), device=lesson.device)
-        for step, rows in enumerate(order.split(lessons.BATCH)):
+        for step, rows in enumerate(torch.split(order, lessons.BATCH)):
             optimizer.zero_grad()
             loss = F.cross_entropy(model(images[rows]), targets[rows])
-            loss.backward()
+            loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
             if step % _LOG_EVERY == 0:
                 loss.item()  # what it prints

@@ -23,9 +23,10 @@ def run(size: Size) -> Iterator[Row]:
     steps = _STEPS[size]
     with TemporaryDirectory() as scratch:
         engine, loop = Steps(lesson.spec, Path(scratch) / "run"), Loop(lesson)
+        programs: list[Steps | Loop] = [engine, loop]
         engine.take(steps), loop.take(steps)
         costs = []
-        for turn in turns([engine, loop], _ROUNDS[size]):
+        for turn in turns(programs, _ROUNDS[size]):
             seconds = {program: program.take(steps) for program in turn}
             costs.append(100 * (seconds[engine] / seconds[loop] - 1))
     yield Row("engine over hand-written loop", figures.spread(costs), "%", Goal("at most", 3))

@@ -16,7 +16,7 @@ TITLE = "Training alone on one GPU: the same network, rows, batches of 64 and ep
 NEEDS_STACK = False
 _EPOCHS = {Size.SMOKE: 1, Size.QUICK: 4, Size.FULL: 20}
 _ROUNDS = {Size.SMOKE: 2, Size.QUICK: 3, Size.FULL: 5}
-_PEERS: tuple[Peer, ...] = (example_loop, resident, handwritten)  # type: ignore[assignment]  # a module has the shape
+_PEERS: tuple[Peer, ...] = (example_loop, resident, handwritten)
 _GOALS = {example_loop.NAME: Goal("at least", 40), resident.NAME: Goal("at least", 5)}
 
 
@@ -25,14 +25,19 @@ def run(size: Size) -> Iterator[Row | Absent]:
     if not torch.cuda.is_available():
         yield Absent("training on a GPU", "no GPU")
         return
-    name, programs = torch.cuda.get_device_name(0), (ours, *_PEERS)
+    programs = (ours, *_PEERS)
     lesson = lessons.fake(640, device="cuda") if size is Size.SMOKE else lessons.fashion(_EPOCHS[size], device="cuda")
     for program in programs:
         program.train(lessons.fake(640, device="cuda"))
     found = _measured(programs, lesson, _ROUNDS[size])
-    for program, outcomes in found.items():
+    for name, outcomes in found.items():
         speed = figures.spread([outcome.speed for outcome in outcomes])
-        yield Row(f"{program}, {name}", speed, "samples/s", beside={"test accuracy": median(one.accuracy for one in outcomes)})
+        yield Row(
+            f"{name}, {torch.cuda.get_device_name(0)}",
+            speed,
+            "samples/s",
+            beside={"test accuracy": median(one.accuracy for one in outcomes)},
+        )
     for peer in _PEERS:
         mine, theirs = ([outcome.speed for outcome in found[one]] for one in (ours.NAME, peer.NAME))
         yield Row(f"{ours.NAME} over {peer.NAME}", figures.ratios(mine, theirs), "x", _GOALS.get(peer.NAME))

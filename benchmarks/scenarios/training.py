@@ -23,7 +23,7 @@ def run(size: Size) -> Iterator[Row | Absent]:
     lesson = lessons.fake(192) if size is Size.SMOKE else lessons.fashion(_EPOCHS[size])
     others = {name: peers.load(name) for name in _PEERS}
     present = {name: peer for name, peer in others.items() if not peer.absent()}
-    programs: list[Peer] = [ours, *present.values()]  # type: ignore[list-item]  # a module has the shape
+    programs: list[Peer] = [ours, *present.values()]
     for program in programs:
         program.train(lessons.fake(128))
     found: dict[str, list[Outcome]] = {program.NAME: [] for program in programs}

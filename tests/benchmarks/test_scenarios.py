@@ -53,7 +53,9 @@ def test_the_gpu_scenario_asks_for_nothing_but_torch_and_pydantic() -> None:
 import sys
 for name in {others!r}:
     sys.modules[name] = None
-from benchmarks import one, lessons
+from worker.training import lean
+lean.spare_the_compiler()
+from benchmarks import lessons, one
 from benchmarks.peers import example_loop, handwritten, resident
 from benchmarks import ours
 from benchmarks.scenarios import gpu
