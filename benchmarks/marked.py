@@ -33,14 +33,15 @@ def trainer(file: Path) -> None:
     def listening() -> wire.Inbox:
         # Only here: what is read when torch is loaded must be set before, as the program does it.
         inbox = listen()
-        _mark_steps(file)
+        mark_steps(file)
         return inbox
 
     wire.listen = listening
     program.main()
 
 
-def _mark_steps(file: Path) -> None:
+def mark_steps(file: Path) -> None:
+    """From now on what this process trains is marked."""
     from worker.training import serve
     from worker.training.fit import fit
     from worker.training.run import Run
