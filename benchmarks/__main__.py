@@ -12,6 +12,7 @@ from time import monotonic
 from benchmarks import machine, one, page
 from benchmarks.page import Section
 from benchmarks.scenarios import NAMES, Size
+from client import tether
 
 _ROOT = Path(__file__).resolve().parent.parent
 
@@ -57,10 +58,11 @@ def _sections(names: Sequence[str], size: Size, seconds: float) -> Iterator[Sect
 
 
 def _measured(name: str, size: Size, seconds: float | None) -> Section:
-    """The scenario in a process of its own, killed after `seconds`; what it started dies with it."""
+    """The scenario in a process of its own, killed after `seconds`, or with this one; what it started dies with it."""
     began, failure = monotonic(), None
     with TemporaryDirectory(prefix="bench-", ignore_cleanup_errors=True) as folder:
-        command = [sys.executable, "-P", "-m", "benchmarks.one", name, size]
+        tied = [sys.executable, "-I", "-S", tether.__file__, str(os.getpid()), "--"]
+        command = [*tied, sys.executable, "-P", "-m", "benchmarks.one", name, size]
         surroundings = {**os.environ, "PYTHONPATH": str(_ROOT), "TMPDIR": folder}
         with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=_ROOT, env=surroundings) as process:
             try:
