@@ -86,7 +86,7 @@ def _by_hand(run: Run, batch: int) -> Callable[[], None]:
 
     def step() -> None:
         if not batches:
-            batches.extend(torch.randperm(len(rows)).to(run.device).split(batch))
+            batches.extend(torch.split(torch.randperm(len(rows)).to(run.device), batch))
         indices = batches.pop()
         values = flat.index_select(0, indices).to(rows.mean.dtype).view(-1, height, width, channels).permute(0, 3, 1, 2)
         targets = rows.targets.index_select(0, indices)

