@@ -1,12 +1,14 @@
 """Bytes under a key: where checkpoints live once they are whole."""
 
 import contextlib
+import errno
 import hashlib
 import os
 import re
+import secrets
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Protocol
@@ -16,6 +18,8 @@ from contract.errors import ArtifactCorruptError, ArtifactsUnavailableError, Not
 _KEY = re.compile(r"[A-Za-z0-9_\-][A-Za-z0-9_.\-]*(/[A-Za-z0-9_\-][A-Za-z0-9_.\-]*)*")
 _CHUNK = 1 << 20
 _PART = ".part"
+_NO_LINKS = frozenset({errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS})
+"""What a file system answers that knows no hard links, as FAT and some that are mounted from another system."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,13 +32,16 @@ class Artifact:
 
 
 class Artifacts(Protocol):
-    """A place for bytes. Keys are relative paths; a key is either wholly there or not at all.
+    """A place for bytes. Keys are relative paths; a key is either wholly there or not at all, and its bytes are never replaced.
 
     Every method raises ArtifactsUnavailableError where the place cannot be read or written.
     """
 
     def put(self, key: str, source: Path, sha256: str) -> Artifact:
-        """Store a file under `key`. Raises ArtifactCorruptError if its bytes do not have `sha256`; then nothing is stored."""
+        """Store a file under `key`; harmless to repeat.
+
+        Raises ArtifactCorruptError, and stores nothing, if its bytes do not have `sha256`, or if the key holds other bytes already.
+        """
         ...
 
     def read(self, key: str, start: int = 0, end: int | None = None) -> Iterator[bytes]:
@@ -59,21 +66,22 @@ class Artifacts(Protocol):
 
 
 class LocalFolder:
-    """Artifacts in a folder. A file is copied beside its place, flushed, and renamed: a crash leaves the old state or the new."""
+    """Artifacts in a folder. A file is copied beside its place, flushed, and given its name: a crash leaves it there whole or not at all."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
     def put(self, key: str, source: Path, sha256: str) -> Artifact:
         place = self._place(key)
-        part = place.with_name(f".{place.name}.{os.getpid()}{_PART}")
+        # Never a name that was there before: a crash can leave one that is a second name of bytes that are stored.
+        part = place.with_name(f".{place.name}.{secrets.token_hex(8)}{_PART}")
         try:
             _make_folder(place.parent)
-            with source.open("rb") as incoming, part.open("wb") as outgoing:
+            with source.open("rb") as incoming, part.open("xb") as outgoing:
                 found = _copy(incoming, outgoing)
             if found != sha256:
                 raise ArtifactCorruptError(f"{source.name} has SHA-256 {found} and should have {sha256}; it was not stored")
-            part.replace(place)
+            _name(part, place, key, sha256)
             _flush_folder(place.parent)
             return self.stat(key)
         except OSError as error:
@@ -150,6 +158,15 @@ def assert_key(key: str) -> None:
         raise ValueError(f"{key!r} is no artifact key; parts of letters, digits, '_', '-' and '.', joined by '/'")
 
 
+def assert_same(key: str, sha256: str, held: Iterable[bytes]) -> None:
+    """A put that is repeated, as its answer was lost, finds its own bytes there. Raises ArtifactCorruptError for any others."""
+    digest = hashlib.sha256()
+    for piece in held:
+        digest.update(piece)
+    if digest.hexdigest() != sha256:
+        raise ArtifactCorruptError(f"{key} holds other bytes already (SHA-256 {digest.hexdigest()}), and what is stored is never replaced")
+
+
 def _make_folder(folder: Path) -> None:
     """With its parents. Each new name is flushed: a loss of power would take with it whatever lies below."""
     if not folder.is_dir():
@@ -166,6 +183,22 @@ def _copy(incoming: IO[bytes], outgoing: IO[bytes]) -> str:
     outgoing.flush()
     os.fsync(outgoing.fileno())
     return digest.hexdigest()
+
+
+def _name(part: Path, place: Path, key: str, sha256: str) -> None:
+    """Give the bytes their place. A link, as a rename would take the place of what another has put there."""
+    try:
+        os.link(part, place)
+    except FileExistsError:
+        assert_same(key, sha256, _pieces(place.open("rb"), 0, None))
+    except OSError as error:
+        if error.errno not in _NO_LINKS:
+            raise
+        # Two writers could still meet between look and rename; a checkpoint's key names its one writer's fence.
+        if place.exists():
+            assert_same(key, sha256, _pieces(place.open("rb"), 0, None))
+        else:
+            part.replace(place)
 
 
 def _pieces(stream: IO[bytes], start: int, end: int | None) -> Iterator[bytes]:

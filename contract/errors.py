@@ -32,8 +32,8 @@ class NotFoundError(RequestError):
 
     code = "not_found"
 
-    def __init__(self, noun: str, name: str) -> None:
-        super().__init__(f"no {noun} '{name}'")
+    def __init__(self, noun: str, name: str, why: str = "") -> None:
+        super().__init__(f"no {noun} '{name}'" + (f": {why}" if why else ""))
 
 
 class GoneError(RequestError):

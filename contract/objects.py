@@ -7,7 +7,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from contract.artifacts import Artifact, Artifacts, LocalFolder, assert_key
+from contract.artifacts import Artifact, Artifacts, LocalFolder, assert_key, assert_same
 from contract.errors import ArtifactCorruptError, ArtifactsUnavailableError, ConfigurationError, NotFoundError
 from contract.settings import Settings
 
@@ -44,7 +44,6 @@ class Bucket:
         self._store = _connected(url, endpoint)
 
     def put(self, key: str, source: Path, sha256: str) -> Artifact:
-        """As the protocol has it. Raises ArtifactCorruptError too where the key holds other bytes already: those stay."""
         assert_key(key)
         with self._told(key, missing_is_ours=False):
             self._send(key, source, sha256)
@@ -104,12 +103,12 @@ class Bucket:
             if is_small:
                 obstore.put(self._store, key, source, mode="create")
             elif self._is_there(key):
-                self._assert_same(key, sha256)
+                assert_same(key, sha256, self.read(key))
             else:
                 # In parts there is no "only if new"; the key bears the fence, so nobody else writes it.
                 obstore.put(self._store, key, source)
         except AlreadyExistsError:
-            self._assert_same(key, sha256)
+            assert_same(key, sha256, self.read(key))
 
     def _is_there(self, key: str) -> bool:
         try:
@@ -117,16 +116,6 @@ class Bucket:
         except NotFoundError:
             return False
         return True
-
-    def _assert_same(self, key: str, sha256: str) -> None:
-        """A put that is repeated, as its answer was lost, finds its own bytes there."""
-        digest = hashlib.sha256()
-        for piece in self.read(key):
-            digest.update(piece)
-        if digest.hexdigest() != sha256:
-            raise ArtifactCorruptError(
-                f"{key} holds other bytes already (SHA-256 {digest.hexdigest()}), and what is stored is never replaced"
-            )
 
     def _pieces(self, key: str, stream: Any) -> Iterator[bytes]:
         with self._told(key):

@@ -4,7 +4,7 @@ import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from fastapi import Depends, FastAPI
+from fastapi import APIRouter, Depends, FastAPI
 from fastapi_offline import FastAPIOffline
 
 from contract import settings as environment
@@ -25,6 +25,36 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     from service.hooks import announced
     from service.measures import Measured, Measures
     from service.middleware import Around
+
+    # Of FastAPIOffline the files of Swagger UI; our own page starts it, since theirs needs a script inline.
+    app: FastAPI = FastAPIOffline(
+        docs_url=None,
+        title="Ridgeline",
+        version="v1",
+        description=_DESCRIPTION,
+        openapi_tags=openapi.TAGS,
+        lifespan=_lifespan,
+        dependencies=[Depends(callers.admit), Depends(parameters.closed)],
+        redirect_slashes=False,
+        redoc_url=None,
+    )
+    app.state.settings = settings
+    app.state.stopping = threading.Event()
+    app.state.measures = Measures()
+    app.add_middleware(Around)
+    errors.install(app)
+    for router in _routers():
+        access.assert_complete(router.routes)
+        app.include_router(router)
+    access.assert_complete(app.routes)
+    announced.announce(app)
+    openapi.describe(app)
+    app.add_middleware(Measured, measures=app.state.measures)
+    return app
+
+
+def _routers() -> list[APIRouter]:
+    """In the order in which their paths are tried."""
     from service.routes import (
         actions,
         api_keys,
@@ -50,24 +80,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         webhooks,
     )
 
-    # Of FastAPIOffline the files of Swagger UI; our own page starts it, since theirs needs a script inline.
-    app: FastAPI = FastAPIOffline(
-        docs_url=None,
-        title="Ridgeline",
-        version="v1",
-        description=_DESCRIPTION,
-        openapi_tags=openapi.TAGS,
-        lifespan=_lifespan,
-        dependencies=[Depends(callers.admit), Depends(parameters.closed)],
-        redirect_slashes=False,
-        redoc_url=None,
-    )
-    app.state.settings = settings
-    app.state.stopping = threading.Event()
-    app.state.measures = Measures()
-    app.add_middleware(Around)
-    errors.install(app)
-    for route in (
+    modules = (
         batch,  # before `jobs`, which would take its paths for ids
         jobs,
         actions,
@@ -90,14 +103,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         quota,
         prometheus,
         pages,
-    ):
-        access.assert_complete(route.router.routes)
-        app.include_router(route.router)
-    access.assert_complete(app.routes)
-    announced.announce(app)
-    openapi.describe(app)
-    app.add_middleware(Measured, measures=app.state.measures)
-    return app
+    )
+    return [module.router for module in modules]
 
 
 @asynccontextmanager

@@ -3,39 +3,50 @@
 import base64
 import hashlib
 import json
-import re
+from collections.abc import Callable, Sequence
+from typing import Any, Final, TypeVar
 
 from contract.errors import BadCursorError
-from contract.store.listing import Place
 
-_JOB_ID = re.compile(r"job_[0-9a-z]{26}")
-_MAX_LENGTH = 1024
+_MAX_LENGTH: Final = 1024
+
+Place = TypeVar("Place")
 
 
-def encode(place: Place, filters: str) -> str:
-    """An opaque cursor to what comes after `place` under these filters, which are told by any text that differs where they do."""
-    text = json.dumps([place.priority, place.id, _digest(filters)], separators=(",", ":"))
+def encode(place: Sequence[str | int], filters: Any) -> str:
+    """An opaque cursor to what comes after `place` under these filters: any JSON that differs where they or the order do."""
+    text = json.dumps([*place, _digest(filters)], separators=(",", ":"))
     return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
 
 
-def decode(cursor: str, filters: str) -> Place:
-    """Where the next page begins. Raises BadCursorError for what no list gave out, or not under these filters."""
-    place, digest = _read(cursor)
+def decode(cursor: str, filters: Any, place_of: Callable[[list[Any]], Place | None]) -> Place:
+    """Where the next page begins: what `place_of` makes of what was encoded, None of what no list of its kind encodes.
+
+    Raises BadCursorError for what no list gave out, or not under these filters.
+    """
+    *found, digest = _read(cursor)
+    place = place_of(found)
+    if place is None:
+        raise _of_no_list()
     if digest != _digest(filters):
         raise BadCursorError("the cursor belongs to a list with other filters or another order; repeat those of its first page")
     return place
 
 
-def _read(cursor: str) -> tuple[Place, object]:
+def _read(cursor: str) -> list[Any]:
     try:
         padded = cursor[:_MAX_LENGTH].encode("ascii") + b"=" * (-len(cursor) % 4)
-        match json.loads(base64.b64decode(padded, altchars=b"-_", validate=True)):
-            case [int(priority), str(job_id), digest] if abs(priority) <= 100 and _JOB_ID.fullmatch(job_id):
-                return Place(priority, job_id), digest
+        found = json.loads(base64.b64decode(padded, altchars=b"-_", validate=True))
     except (ValueError, RecursionError):
-        pass  # told below, with the cursors that decode to something else
-    raise BadCursorError("no list gave out this cursor; take next_cursor as it is, or begin without one")
+        raise _of_no_list() from None
+    if not isinstance(found, list) or not found:
+        raise _of_no_list()
+    return found
 
 
-def _digest(filters: str) -> str:
-    return hashlib.sha256(filters.encode()).hexdigest()[:16]
+def _of_no_list() -> BadCursorError:
+    return BadCursorError("no list gave out this cursor; take next_cursor as it is, or begin without one")
+
+
+def _digest(filters: Any) -> str:
+    return hashlib.sha256(json.dumps(filters).encode()).hexdigest()[:16]

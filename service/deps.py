@@ -59,7 +59,7 @@ Tenant = Annotated[str, Depends(tenant)]
 
 async def _job_id(job_id: Annotated[str, Path(description="The job's `id`.", examples=["job_01kaj3v2m4n5p6q7r8s9t0v1w2"])]) -> str:
     # Anything else cannot be in the store, and some of it could not even be asked for there.
-    if not _JOB_ID.fullmatch(job_id):
+    if not is_job_id(job_id):
         raise UnknownNameError("job")
     return job_id
 
@@ -67,9 +67,14 @@ async def _job_id(job_id: Annotated[str, Path(description="The job's `id`.", exa
 JobId = Annotated[str, Depends(_job_id)]
 
 
+def is_job_id(text: str) -> bool:
+    """Whether it has the form of a job's id."""
+    return _JOB_ID.fullmatch(text) is not None
+
+
 def known(store: SqlStore, tenant: str, job_id: str) -> JobRow:
     """The job of a query or a body. Raises NotFoundError, also for what is no id at all."""
-    if not _JOB_ID.fullmatch(job_id):
+    if not is_job_id(job_id):
         raise UnknownNameError("job")
     return jobs.get(store, tenant, job_id)
 

@@ -112,6 +112,10 @@ def _of(found: gauges.Gauges) -> "Iterator[Metric]":
         ("ridgeline_queued_unclaimed", "Jobs left waiting although a worker that fits is idle. 0.", found.queued_unclaimed),
         ("ridgeline_succeeded_without_result", "Jobs of the last day that succeeded without one. 0.", found.succeeded_without_result),
         ("ridgeline_checkpoint_missing", "Jobs that have not ended and whose last checkpoint is not kept. 0.", found.checkpoint_missing),
+        ("ridgeline_checkpoints_unpurged", "Checkpoints not kept whose bytes are still to be removed.", found.checkpoints_unpurged),
+        ("ridgeline_webhook_deliveries_due", "Messages that should have been sent by now.", found.deliveries_due),
+        ("ridgeline_webhook_oldest_due_seconds", "Since when the first of them is due.", found.oldest_due_seconds),
+        ("ridgeline_webhook_deliveries_dead", "Messages of the last two days that are not tried again.", found.deliveries_dead),
     ):
         yield _gauge(name, told, (), {(): count})
 

@@ -13,7 +13,7 @@ from service import shapes, views
 from service.tails import POLL_SECONDS, Tails
 
 KEEP_ALIVE_SECONDS: Final = 15.0
-HEADERS: Final = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+HEADERS: Final = {"Cache-Control": "no-store", "Vary": "Accept", "X-Accel-Buffering": "no"}
 """A proxy that buffers would hold back what happens now."""
 
 

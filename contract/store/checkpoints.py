@@ -127,9 +127,9 @@ def begun_with_epochs(store: Store, job: Job, kept: Sequence[Checkpoint]) -> int
 
 
 def get(store: Store, job: Job, name: str) -> Checkpoint:
-    """The job's checkpoint called `best`, `last` or by its id. Raises NotFoundError, or GoneError for one not kept any longer.
+    """The job's checkpoint called `best`, `last` or by its id. Raises NotFoundError; GoneError for an id that is not kept any longer.
 
-    The best of a job that continues another is the other's until an epoch of its own beats it.
+    A name of what was deleted is the name of nothing: it is not found, and never another one in its place. The best of a job that continues another is the other's until an epoch of its own beats it.
     """
     checkpoint_id = {"best": job.best_checkpoint_id or job.checkpoint_id, "last": job.checkpoint_id}.get(name, name)
     own = or_(checkpoints.c.job_id == job.id, checkpoints.c.id == job.best_checkpoint_id)
@@ -139,10 +139,16 @@ def get(store: Store, job: Job, name: str) -> Checkpoint:
     if row is None:
         raise NotFoundError("checkpoint", name)
     if row["deleted_at"] is not None:
-        raise GoneError(
-            f"checkpoint '{name}' is not kept any longer: the job keeps its last {job.spec['checkpoints']['keep_last']}, its best and those pinned"
-        )
+        raise _not_kept(job, name, row)
     return from_row(row)
+
+
+def _not_kept(job: Job, name: str, row: RowMapping) -> NotFoundError | GoneError:
+    if name != row["id"]:
+        cause = f"{row['id']}, written after epoch {row['epoch']}, was deleted"
+        return NotFoundError("checkpoint", name, f"{cause}; /v1/jobs/{job.id}/checkpoints lists those that are left")
+    policy = f"its policy keeps the last {job.spec['checkpoints']['keep_last']}, the best and those pinned"
+    return GoneError(f"checkpoint '{name}' is not kept any longer: it was deleted, or the job let go of it; {policy}")
 
 
 def to_purge(store: Store, limit: int = 100) -> list[tuple[str, str]]:

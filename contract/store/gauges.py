@@ -6,8 +6,9 @@ from sqlalchemy import Connection, and_, exists, func, select
 
 from contract.job import HELD, OPEN, JobState
 from contract.store.engine import Store
-from contract.store.tables import checkpoints, jobs, results, workers
+from contract.store.tables import checkpoints, deliveries, jobs, results, webhooks, workers
 from contract.store.workers import FRESH_SECONDS
+from contract.webhooks import DeliveryState
 
 OVERDUE_SECONDS = 10.0
 """How long after the end of a lease somebody should have noticed it."""
@@ -15,6 +16,8 @@ UNCLAIMED_SECONDS = 30.0
 """How long a job may be left where a worker that could take it is idle: many times the pace at which idle workers look."""
 LOOKED_BACK_SECONDS = 86_400.0
 """How far back jobs that have ended are looked at: a scrape must stay cheap when there are a million of them."""
+DIES_WITHIN_SECONDS = 2 * 86_400.0
+"""Of a delivery that no receiver takes, unless one asks for longer waits: the sum of its waits is 31 hours."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,12 +47,21 @@ class Gauges:
     """Of the last day."""
     checkpoint_missing: int
     """Jobs that have not ended and whose last checkpoint is not kept."""
+    checkpoints_unpurged: int
+    """Checkpoints that are not kept any longer and whose bytes are still to be removed."""
+    deliveries_due: int
+    """Messages to enabled webhooks that should have been sent by now."""
+    oldest_due_seconds: float
+    """Since when the first of them is due; 0 where there is none."""
+    deliveries_dead: int
+    """Messages of the last two days that are not tried again."""
 
 
 def read(store: Store) -> Gauges:
     """Everything in one transaction. Raises StoreUnavailableError."""
     with store.read() as connection:
         now = store.now(connection)
+        due, oldest_due_seconds = _deliveries_due(connection, now)
         return Gauges(
             jobs=_by_state(connection),
             waiting=_waiting(connection, now),
@@ -58,6 +70,10 @@ def read(store: Store) -> Gauges:
             queued_unclaimed=_queued_unclaimed(connection, now),
             succeeded_without_result=_succeeded_without_result(connection, now),
             checkpoint_missing=_checkpoint_missing(connection),
+            checkpoints_unpurged=_checkpoints_unpurged(connection),
+            deliveries_due=due,
+            oldest_due_seconds=oldest_due_seconds,
+            deliveries_dead=_deliveries_dead(connection, now),
         )
 
 
@@ -129,4 +145,27 @@ def _checkpoint_missing(connection: Connection) -> int:
     is_open = jobs.c.state.in_([state.value for state in OPEN])
     kept = exists().where(and_(checkpoints.c.id == jobs.c.checkpoint_id, checkpoints.c.deleted_at.is_(None)))
     query = select(func.count()).select_from(jobs).where(is_open, jobs.c.checkpoint_id.is_not(None), ~kept)
+    return connection.execute(query).scalar_one()
+
+
+def _checkpoints_unpurged(connection: Connection) -> int:
+    query = select(func.count()).select_from(checkpoints).where(checkpoints.c.deleted_at.is_not(None), checkpoints.c.purged_at.is_(None))
+    return connection.execute(query).scalar_one()
+
+
+def _deliveries_due(connection: Connection, now: float) -> tuple[int, float]:
+    is_sent = exists().where(webhooks.c.id == deliveries.c.webhook_id, webhooks.c.enabled == 1)
+    query = select(func.count(), func.min(deliveries.c.next_attempt_at)).where(
+        deliveries.c.state == DeliveryState.PENDING.value, deliveries.c.next_attempt_at <= now, is_sent
+    )
+    due, since = connection.execute(query).one()
+    return due, now - since if due else 0.0
+
+
+def _deliveries_dead(connection: Connection, now: float) -> int:
+    query = (
+        select(func.count())
+        .select_from(deliveries)
+        .where(deliveries.c.created_at > now - DIES_WITHIN_SECONDS, deliveries.c.state == DeliveryState.DEAD.value)
+    )
     return connection.execute(query).scalar_one()

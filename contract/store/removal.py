@@ -10,7 +10,7 @@ from contract.job import Job, JobState
 from contract.lifecycle import Actor
 from contract.store import rows
 from contract.store.engine import Store
-from contract.store.tables import checkpoints, jobs
+from contract.store.tables import checkpoints, deliveries, jobs
 
 
 def hide(store: Store, tenant: str, job_id: str, precondition: Callable[[Job], None] = lambda _: None) -> Job:
@@ -40,13 +40,20 @@ def to_purge(store: Store, older_than_seconds: float, limit: int = 100) -> list[
 
 
 def purge(store: Store, job_id: str) -> bool:
-    """Remove the deleted job's row, its history, numbers, checkpoints and result with it; False where another job needs it by now.
+    """Remove the deleted job's row, its history, numbers, checkpoints and result with it, and what webhooks were told of it, which
+    has its name and labels; False where another job needs it by now.
 
     Its bytes must be gone before: nobody would know of them any more.
     """
     with store.write() as connection:
         mine = and_(jobs.c.id == job_id, ~exists().where(checkpoints.c.job_id == jobs.c.id, needed()))
-        return connection.execute(delete(jobs).where(mine)).rowcount == 1
+        told = connection.execute(select(jobs.c.created_at, jobs.c.finished_at).where(mine)).one_or_none()
+        if connection.execute(delete(jobs).where(mine)).rowcount != 1 or told is None:
+            return False
+        # By the time they were written, which is in an index as the job is not: its first move to its last.
+        while_it_lived = deliveries.c.created_at.between(told.created_at, told.finished_at)
+        connection.execute(delete(deliveries).where(deliveries.c.job_id == job_id, while_it_lived))
+        return True
 
 
 def needed() -> ColumnElement[bool]:

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from contract.artifacts import Artifacts
 from contract.job import Job
-from contract.store import Store, metrics
+from contract.store import Store, thinning
 from service.errors import NoResultError, NotFinishedError
 from service.plots import canvas
 from service.plots.canvas import Drawing, Theme
@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-MAX_READ: Final = 20_000
 MAX_POINTS: Final = 2000
 WIDE: Final = 100
 """How many times the smallest term's last value the largest value must be for a logarithmic scale to show more than a straight one."""
@@ -21,12 +20,11 @@ WIDE: Final = 100
 
 def read(store: Store, artifacts: Artifacts, job: Job) -> Drawing:  # noqa: ARG001  one signature for every picture
     """By epochs; by the reports within them while there are fewer than two."""
-    points = metrics.read(store, job.id, "epoch", limit=MAX_READ)
+    points = thinning.thinned(store, job.id, "epoch", 0, None, [], MAX_POINTS, {})
     if len(points) < 2:
-        points = metrics.read(store, job.id, "step", limit=MAX_READ) or points
+        points = thinning.thinned(store, job.id, "step", 0, None, [], MAX_POINTS, {}) or points
     if not points:
         raise _nothing(job)
-    points = [*points[: -1 : max(1, len(points) // MAX_POINTS)], points[-1]]
     each = job.steps / job.epochs if job.steps else 1.0
     names = sorted({name for point in points for name in point.values if _is_term(name)}, key=_rank)
     content = {

@@ -65,7 +65,8 @@ def listed(job: deps.Job, store: deps.Store, order: Annotated[Order, Query()]) -
 
 @router.get("/{name}", operation_id="get_checkpoint", summary="Look at a checkpoint", responses=problems(404, 410, 503))
 def get(job: deps.Job, checkpoint: Named) -> shapes.Checkpoint:
-    """One checkpoint with its files. 410 for one that the policy did not keep."""
+    """One checkpoint with its files. 410 for the id of one that was deleted or that the policy did not keep; the name `best` or `last`
+    of one that was deleted is a 404, which says so: no other takes its place."""
     return views.checkpoint(checkpoint, job)
 
 
@@ -92,7 +93,7 @@ def patch(checkpoint: Named, document: Document, store: deps.Store, tenant: deps
 )
 def delete(checkpoint: Named, store: deps.Store, tenant: deps.Tenant) -> None:
     """It is gone at once, its bytes soon. 409 while it is pinned, while it is the last of a job that is not over, or while
-    another job is to begin from it."""
+    another job is to begin from it. The best of a job that is over goes like any other; pin what must stay."""
     keeping.remove(store, tenant, checkpoint.id)
 
 

@@ -37,6 +37,7 @@ def events(
     job: deps.Job,
     span: Annotated[Span, Query()],
     state: deps.State,
+    response: Response,
     accept: Annotated[str, Header(description="`text/event-stream` asks for the stream.")] = "",
     last_event_id: Annotated[str | None, Header(description="Of a stream: the `id` heard last. Goes before `after`.")] = None,
 ) -> Response | shapes.EventList:
@@ -50,6 +51,7 @@ def events(
     if "text/event-stream" in accept.lower():
         heard = _seq(last_event_id) if last_event_id else span.after
         return StreamingResponse(sse.stream(state.tails, job, heard, state.stopping), headers=sse.HEADERS, media_type="text/event-stream")
+    response.headers["Vary"] = "Accept"
     found = jobs.events(state.store, job.id, span.after, span.limit + 1)
     shown = found[: span.limit]
     more = len(found) > len(shown)

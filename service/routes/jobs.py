@@ -1,6 +1,6 @@
 """A job as a resource: submitted, checked, listed, looked at and waited for, changed, deleted."""
 
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
 import anyio.to_thread
 from fastapi import APIRouter, Header, Query, Request, Response, status
@@ -65,11 +65,11 @@ def validate(document: Document, state: deps.State, tenant: deps.Tenant) -> shap
 def listed(filters: Annotated[Filters, Query()], state: deps.State, tenant: deps.Tenant) -> shapes.JobList:
     """A page of jobs. A walk through the pages shows every job that was there when it began once, whatever is submitted meanwhile;
     in the order of priority, as long as none of them is changed."""
-    after = cursors.decode(filters.cursor, filters.told()) if filters.cursor is not None else None
+    after = cursors.decode(filters.cursor, filters.told(), _place) if filters.cursor is not None else None
     found = listing.page(state.store, tenant, filters.limit + 1, filters.read(), filters.sort, after)
     on_page = found[: filters.limit]
     more = len(found) > len(on_page)
-    following = cursors.encode(listing.Place(on_page[-1].priority, on_page[-1].id), filters.told()) if more else None
+    following = cursors.encode([on_page[-1].priority, on_page[-1].id], filters.told()) if more else None
     return shapes.JobList(data=shown.all_of(state, on_page), has_more=more, next_cursor=following)
 
 
@@ -169,3 +169,10 @@ def _amendment(asked: actions.Change, job: Job) -> Amendment:
         if len(fields["metadata"]) > actions.MAX_LABELS:
             raise InvalidBodyError([actions.too_many_labels(len(fields["metadata"]))])
     return Amendment(fields)
+
+
+def _place(found: list[Any]) -> listing.Place | None:
+    match found:
+        case [int(priority), str(job_id)] if abs(priority) <= 100 and deps.is_job_id(job_id):
+            return listing.Place(priority, job_id)
+    return None

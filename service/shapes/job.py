@@ -43,7 +43,7 @@ class Best(View):
     """The best checkpoint so far, by the monitor of the job's checkpoint policy."""
 
     checkpoint_id: str
-    """Which one it is."""
+    """Which one it is. Its id stays here where the checkpoint was deleted since, and answers 410 then."""
     epoch: int
     """Epochs done when it was written."""
     metric: str

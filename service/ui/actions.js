@@ -1,6 +1,6 @@
 // What can be asked of a job in each status, and what is asked before it is done.
 
-import { call } from "./api.js";
+import { call, once } from "./api.js";
 import { h } from "./dom.js";
 
 const OFFERED = {
@@ -9,11 +9,11 @@ const OFFERED = {
   pausing: ["cancel"],
   paused: ["resume", "cancel"],
   cancelling: [],
-  succeeded: ["delete"],
+  succeeded: ["extend", "delete"],
   failed: ["retry", "delete"],
   cancelled: ["retry", "delete"],
 };
-const WORDS = { pause: "Pause", resume: "Resume", cancel: "Cancel", retry: "Retry", delete: "Delete" };
+const WORDS = { pause: "Pause", resume: "Resume", cancel: "Cancel", retry: "Retry", extend: "Extend…", delete: "Delete" };
 const ASKED = {
   cancel: [
     "Cancel this job?",
@@ -35,9 +35,11 @@ export function make(id, page, moved) {
   const clone = h("a", { class: "button quiet", href: `#/new?from=${id}` }, "Clone…");
   const trouble = h("span", { class: "fault", role: "alert" });
   const node = h("div", { class: "row actions", role: "group", "aria-label": "What to do with this job" }, ...buttons, clone, trouble);
+  let shown;
   return { node, update };
 
   function update(job) {
+    shown = job;
     for (const button of buttons) {
       const offered = OFFERED[job.status]?.includes(button.dataset.deed) ?? false;
       // What has the focus would otherwise take it to nowhere.
@@ -49,6 +51,8 @@ export function make(id, page, moved) {
   async function act(deed) {
     trouble.replaceChildren();
     if (deed in ASKED && !(await page.sure(...ASKED[deed]))) return;
+    const epochs = deed === "extend" ? await page.epochs(shown.spec.epochs) : null;
+    if (deed === "extend" && !epochs) return;
     for (const button of buttons) button.disabled = true;
     try {
       if (deed === "delete") {
@@ -57,7 +61,8 @@ export function make(id, page, moved) {
         location.hash = "#/";
         return;
       }
-      const job = await call("POST", `v1/jobs/${id}/${deed}`);
+      const asked = epochs ? { json: { epochs }, headers: { "Idempotency-Key": once() } } : {};
+      const job = await call("POST", `v1/jobs/${id}/${deed}`, asked);
       if (job.id !== id) location.hash = `#/jobs/${job.id}`;
       else moved(job);
       page.announce(`The job is ${job.status}.`);

@@ -84,6 +84,14 @@ export const pause = (milliseconds, signal) =>
     );
   });
 
+/** Once the page is looked at; at once where it is. Until then no timer runs and nothing is asked: a tab that sleeps is left asleep. */
+export const seen = (signal) =>
+  new Promise((resolve) => {
+    if (document.visibilityState === "visible") return resolve();
+    document.addEventListener("visibilitychange", resolve, { once: true, signal });
+    signal?.addEventListener("abort", resolve, { once: true });
+  });
+
 /** A fresh Idempotency-Key. Not randomUUID, which a page on plain http has not. */
 export function once() {
   return Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, "0")).join("");

@@ -1,6 +1,6 @@
 // The dashboard's frame: which page the address asks for, the theme, the API key, and what is said when the API is away.
 
-import { Away, Problem, call, key, pause } from "./api.js";
+import { Away, Problem, call, key, pause, seen } from "./api.js";
 import { h, say, tick } from "./dom.js";
 import * as editor from "./editor.js";
 import * as job from "./job.js";
@@ -11,8 +11,11 @@ const banner = document.getElementById("banner");
 const THEMES = ["auto", "light", "dark"];
 let leaving = new AbortController();
 
-/** What every page may use: `ok` and `failed` for the banner, `announce` for screen readers, `sure` to ask before what cannot be undone. */
-const page = { ok, failed, announce, sure };
+/**
+ * What every page may use: `ok` and `failed` for the banner, `announce` for screen readers, `sure` to ask before what cannot be undone,
+ * `epochs` to ask for how much longer.
+ */
+const page = { ok, failed, announce, sure, epochs };
 
 /** Show what the address asks for; after a move within the page the focus goes to the new heading. */
 function route({ moved = true } = {}) {
@@ -57,10 +60,22 @@ function announce(text) {
 
 /** Ask before what cannot be undone. */
 function sure(title, text, yes) {
-  const dialog = document.getElementById("sure");
   say(document.getElementById("sure-title"), title);
   say(document.getElementById("sure-text"), text);
   say(document.getElementById("sure-yes"), yes);
+  return asked("sure");
+}
+
+/** For how many epochs more; 0 where nobody wants that. `most` is what stands there to begin with. */
+async function epochs(most) {
+  const field = document.getElementById("extend-epochs");
+  field.value = most;
+  return (await asked("extend")) ? field.valueAsNumber : 0;
+}
+
+/** Whether a dialog was closed by its button of value `yes`. */
+function asked(id) {
+  const dialog = document.getElementById(id);
   dialog.returnValue = "";
   dialog.showModal();
   return new Promise((resolve) => dialog.addEventListener("close", () => resolve(dialog.returnValue === "yes"), { once: true }));
@@ -103,12 +118,20 @@ function setTheme(theme) {
 async function watchService() {
   const place = document.getElementById("service");
   for (;;) {
-    if (document.visibilityState === "visible") {
-      const [state, text] = await readiness();
-      place.dataset.state = state;
-      say(place, text);
-    }
+    await seen();
+    const [state, text] = await readiness();
+    place.dataset.state = state;
+    say(place, text);
     await pause(10_000);
+  }
+}
+
+/** Keeps the times on the page true while they can be seen. */
+async function watchClock() {
+  for (;;) {
+    await seen();
+    tick();
+    await pause(1000);
   }
 }
 
@@ -128,6 +151,9 @@ async function readiness() {
 }
 
 document.getElementById("key").addEventListener("click", askForKey);
+// The Enter key presses a form's first button of type submit, so the only one of a dialog is the one that says yes.
+for (const button of document.querySelectorAll("dialog button[type=button]"))
+  button.addEventListener("click", () => button.closest("dialog").close(button.value));
 document.getElementById("theme").addEventListener("click", () => {
   setTheme(THEMES[(THEMES.indexOf(document.documentElement.dataset.theme ?? "auto") + 1) % THEMES.length]);
 });
@@ -137,8 +163,8 @@ document.querySelector(".skip").addEventListener("click", (event) => {
   main.focus();
 });
 addEventListener("hashchange", () => route());
-setInterval(tick, 1000);
 setTheme(THEMES.includes(localStorage.getItem("ridgeline-theme")) ? localStorage.getItem("ridgeline-theme") : "auto");
 showKey();
 watchService();
+watchClock();
 route({ moved: false });

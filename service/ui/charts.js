@@ -2,7 +2,7 @@
 
 import uPlot from "./vendor/uPlot.esm.js";
 import { h, say } from "./dom.js";
-import { metric, number, title } from "./format.js";
+import { metric, number, tick, title } from "./format.js";
 
 const COLOURS = 8;
 const HEIGHT = 240;
@@ -57,6 +57,8 @@ export function chart(heading, { canLog = false } = {}) {
       points: { show: xs.length < 40, size: 5, fill: () => ink("--card") },
       spanGaps: true,
     }));
+    const told = (_, ticks) => ticks.map((value) => (value === null ? "" : tick(series[0]?.name ?? "", log.checked ? 10 ** value : value)));
+    const powers = log.checked ? { splits: (_, __, low, high) => decades(low, high) } : {};
     const axis = {
       stroke: () => ink("--soft"),
       grid: { stroke: () => ink("--line"), width: 1 },
@@ -68,19 +70,21 @@ export function chart(heading, { canLog = false } = {}) {
       height: HEIGHT,
       legend: { show: false },
       cursor: { y: false, points: { size: 7 } },
-      scales: { x: { time: false }, y: log.checked ? { distr: 3 } : { range: (_, low, high) => padded(low, high) } },
+      scales: { x: { time: false }, y: { range: (_, low, high) => padded(low, high, !log.checked) } },
       axes: [
         { ...axis, incrs: [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10000], size: 28 },
-        { ...axis, size: 64, values: (_, ticks) => ticks.map((tick) => (tick === null ? "" : metric(series[0]?.name ?? "", tick))) },
+        { ...axis, size: 64, values: told, ...powers },
       ],
       series: [{ label: "epoch" }, ...lines],
       hooks: { setCursor: [(self) => values(self.cursor.idx)] },
     };
   }
 
+  // Logarithms of our own: uPlot's leave the axis bare where a loss runs away by more than seventeen digits.
+  const height = (value) => (typeof value !== "number" || (log.checked && value <= 0) ? null : log.checked ? Math.log10(value) : value);
   const data = () => [
     xs,
-    ...series.map((one) => one.values.map((value) => (typeof value === "number" && (value > 0 || !log.checked) ? value : null))),
+    ...series.map((one) => one.values.map(height)),
   ];
 
   function write() {
@@ -144,8 +148,18 @@ function spread(series) {
   );
 }
 
-function padded(low, high) {
+/** Ticks of a logarithmic axis between two powers of ten: so few that each can be read, and enough to read it by. */
+function decades(low, high) {
+  const span = high - low;
+  if (span < 0.5) return Array.from({ length: 5 }, (_, index) => low + (span * (index + 0.5)) / 5);
+  const [gap, parts] = [Math.max(1, Math.ceil(span / 7)), span > 3 ? [1] : span > 1 ? [1, 3] : [1, 2, 5]];
+  const found = [];
+  for (let power = Math.floor(low); power <= high; power += gap) found.push(...parts.map((part) => power + Math.log10(part)));
+  return found.filter((power) => power >= low && power <= high);
+}
+
+function padded(low, high, stopsAt0) {
   if (low === null || high === null) return [0, 1];
   const room = (high - low || Math.abs(high) || 1) * 0.06;
-  return [low >= 0 && low - room < 0 ? 0 : low - room, high + room];
+  return [stopsAt0 && low >= 0 && low - room < 0 ? 0 : low - room, high + room];
 }

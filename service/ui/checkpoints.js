@@ -1,15 +1,15 @@
 // The checkpoints of a job, to be downloaded.
 
 import { blob, call, key } from "./api.js";
-import { h, table, when } from "./dom.js";
+import { h, say, table, when } from "./dom.js";
 import { bytes, metric, number } from "./format.js";
 
 /** The table of a job's checkpoints. */
 export function make(page) {
   const body = h("tbody");
   const columns = [["Checkpoint"], ["Epoch", "number"], ["Step", "number"], ["Validation loss", "number"], ["Written"], ["Files"]];
-  const empty = h("p", { class: "soft" }, "None yet.");
-  const scroll = table("Checkpoints, newest first", columns, body);
+  const empty = h("p", { class: "soft", hidden: true });
+  const scroll = table("Checkpoints, newest first", columns, body, "stack");
   const node = h("section", { class: "card" }, h("h2", {}, "Checkpoints"), empty, scroll);
   let shown = "";
   return { node, refresh };
@@ -17,6 +17,7 @@ export function make(page) {
   async function refresh(job, signal) {
     const found = (await call("GET", `v1/jobs/${job.id}/checkpoints`, { signal })).data;
     empty.hidden = found.length > 0;
+    say(empty, job.finished_at ? "None is kept." : "None yet.");
     scroll.hidden = found.length === 0;
     const now = JSON.stringify(found);
     // Written anew only where something changed and nobody is on a link of it just now.
@@ -32,10 +33,10 @@ function row(checkpoint, page) {
     "tr",
     {},
     h("th", { scope: "row" }, h("code", {}, checkpoint.id), " ", ...names),
-    h("td", { class: "number" }, number(checkpoint.epoch)),
-    h("td", { class: "number" }, number(checkpoint.step)),
-    h("td", { class: "number" }, metric("val.loss", checkpoint.metrics["val.loss"])),
-    h("td", {}, when(checkpoint.created_at)),
+    h("td", { class: "number", "data-label": "Epoch" }, number(checkpoint.epoch)),
+    h("td", { class: "number", "data-label": "Step" }, number(checkpoint.step)),
+    h("td", { class: "number", "data-label": "Validation loss" }, metric("val.loss", checkpoint.metrics["val.loss"])),
+    h("td", { "data-label": "Written" }, when(checkpoint.created_at)),
     h(
       "td",
       {},

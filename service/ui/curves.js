@@ -2,7 +2,7 @@
 
 import { call } from "./api.js";
 import { chart } from "./charts.js";
-import { h } from "./dom.js";
+import { h, say } from "./dom.js";
 
 const POINTS = 800;
 
@@ -11,7 +11,7 @@ export function make() {
   const loss = chart("Loss, its terms apart", { canLog: true });
   const accuracy = chart("Accuracy");
   const zeros = chart("Weights that are exactly 0");
-  const empty = h("p", { class: "empty" }, "The curves begin with the first epoch.");
+  const empty = h("p", { class: "empty", hidden: true });
   const grid = h("div", { class: "grid" }, loss.node, accuracy.node, zeros.node);
   const node = h("section", { "aria-label": "Curves" }, empty, grid);
   grid.hidden = true;
@@ -24,6 +24,7 @@ export function make() {
     if (points.length < 2) points = (await call("GET", `${path}&scope=step`, { signal })).data;
     const last = points.at(-1);
     empty.hidden = Boolean(last);
+    say(empty, job.finished_at ? "It ended before there was anything to draw." : "The curves begin with the first epoch.");
     grid.hidden = !last;
     if (!last) return;
     const names = [...new Set(points.flatMap((point) => Object.keys(point.values)))];

@@ -35,12 +35,12 @@ export function tick() {
   for (const element of document.querySelectorAll("main time")) if (element.dateTime) say(element, relative(element.dateTime));
 }
 
-/** A table with a caption and headers: `columns` are [text, class] pairs. */
-export function table(caption, columns, body) {
+/** A table with a caption and headers: `columns` are [text, class] pairs. Of class `stack`, its rows are cards where the page is narrow. */
+export function table(caption, columns, body, kind = "") {
   const heads = columns.map(([text, kind]) => h("th", { scope: "col", class: kind }, text));
   const made = h("table", {}, h("caption", { class: "unseen" }, caption), h("thead", {}, h("tr", {}, ...heads)), body);
   // Scrolled by its own bar where it is wide, so it must be reachable by keyboard.
-  return h("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": caption }, made);
+  return h("div", { class: `scroll ${kind}`.trim(), tabindex: "0", role: "region", "aria-label": caption }, made);
 }
 
 const STEPS = [

@@ -2,6 +2,7 @@
 
 const WHOLE = new Intl.NumberFormat("en");
 const SHARE = new Intl.NumberFormat("en", { style: "percent", minimumFractionDigits: 1, maximumFractionDigits: 1 });
+const TICK = new Intl.NumberFormat("en", { style: "percent", maximumFractionDigits: 1 });
 const SHARES = /accuracy$|zeros$|^fraction$|\.ece$/;
 
 /** A metric by its name: shares in percent, anything else to four digits. Non-finite numbers come as text and stay so. */
@@ -11,16 +12,25 @@ export function metric(name, value) {
   return SHARES.test(name) ? SHARE.format(value) : number(value);
 }
 
+/** The same beside an axis, where there is room for some six letters. */
+export function tick(name, value) {
+  if (SHARES.test(name)) return TICK.format(value);
+  return Math.abs(value) >= 1e5 ? short(value) : number(value);
+}
+
 export function number(value) {
   const size = Math.abs(value);
   // A loss that runs away is a whole number too, of some thirty digits.
   if (Number.isInteger(value) && size < 1e12) return WHOLE.format(value);
   if (size >= 1e-3 && size < 1e6) return String(Number(value.toPrecision(4)));
-  return value
+  return short(value);
+}
+
+const short = (value) =>
+  value
     .toExponential(2)
     .replace(/\.?0+e/, "e")
     .replace("e+", "e");
-}
 
 export const share = (value) => SHARE.format(value);
 
@@ -48,7 +58,14 @@ export function ran(job) {
   return duration(Math.max(0, (end - new Date(job.started_at)) / 1000));
 }
 
-const NAMES = { "weights.zeros": "weights that are 0", lr: "learning rate", samples_per_second: "samples a second" };
+const NAMES = {
+  "weights.zeros": "weights that are 0",
+  lr: "learning rate",
+  samples_per_second: "samples a second",
+  "test.nll": "test NLL",
+  "test.ece": "test ECE",
+  "test.brier": "test Brier score",
+};
 
 /** What a metric is called in a legend. */
 export function title(name) {

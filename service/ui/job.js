@@ -27,16 +27,11 @@ export async function show(main, id, { signal, page }) {
   main.replaceChildren(
     h("p", { class: "crumbs" }, h("a", { href: "#/" }, "Jobs"), " / ", h("code", {}, id)),
     parts.head.node,
-    buttons.node,
-    parts.tiles.node,
-    parts.curves.node,
-    parts.results.node,
-    parts.checkpoints.node,
-    parts.history.node,
-    parts.spec.node,
   );
   let job = await first(id, signal, page);
   if (!job) return;
+  const { head: _, ...below } = parts;
+  main.append(buttons.node, ...Object.values(below).map((part) => part.node));
   let status = "";
   update(job);
   await Promise.all([parts.curves.refresh(job, signal), parts.checkpoints.refresh(job, signal)]).catch(page.failed);
@@ -125,7 +120,8 @@ function head() {
   const times = h("p", { class: "soft" });
   const [made, ended, took] = [when(null), when(null), h("span")];
   const end = h("span", { hidden: true }, " · ended ", ended);
-  times.append("submitted ", made, end, " · ran ", took);
+  const began = h("span", { hidden: true }, " · ran ", took);
+  times.append("submitted ", made, end, began);
   const node = h(
     "header",
     { class: "head" },
@@ -141,7 +137,7 @@ function head() {
   function update(job) {
     say(name, job.name || "Unnamed job");
     mark.update(job.status);
-    say(why, job.status_reason ?? "");
+    say(why, job.error ? "" : (job.status_reason ?? "")); // what went wrong is told below, with the remedy
     bar.value = job.progress.fraction;
     const rest = job.progress.seconds_remaining;
     say(
@@ -149,7 +145,7 @@ function head() {
       `epoch ${job.progress.epoch} of ${job.progress.epochs} · ${share(job.progress.fraction)}${job.status === "running" && rest !== null ? ` · about ${duration(rest)} left` : ""}`,
     );
     setTime(made, job.created_at);
-    end.hidden = !job.finished_at;
+    [end.hidden, began.hidden] = [!job.finished_at, !job.started_at];
     setTime(ended, job.finished_at);
     say(took, ran(job) + (job.attempt > 1 ? ` · attempt ${job.attempt}` : ""));
     said(parent, job);

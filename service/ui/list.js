@@ -1,6 +1,6 @@
 // The list of jobs: filtered by status and by text, a page at a time, kept up to date while it is looked at.
 
-import { call, pause } from "./api.js";
+import { call, pause, seen } from "./api.js";
 import { h, say, setTime, table, when } from "./dom.js";
 import { metric, ran, share, title } from "./format.js";
 
@@ -27,10 +27,13 @@ export async function show(main, query, { signal, page }) {
   search.value = asked.q;
   const body = h("tbody");
   const columns = [["Job"], ["Status"], ["Progress"], ["Newest numbers", "wide"], ["Submitted"], ["Ran", "number"]];
-  const jobs = table("Jobs, newest first", columns, body);
+  const jobs = table("Jobs, newest first", columns, body, "stack");
   const empty = h("div", { class: "empty", hidden: true });
+  const loading = h("p", { class: "soft" }, "Loading…");
   const newer = h("button", { type: "button", class: "quiet", disabled: true, onclick: () => turn(() => cursors.pop()) }, "← Newer");
   const older = h("button", { type: "button", class: "quiet", disabled: true, onclick: () => turn(() => cursors.push(next)) }, "Older →");
+  const pages = h("nav", { class: "row end", "aria-label": "Pages of the list", hidden: true }, newer, older);
+  jobs.hidden = true;
   let next = null,
     turned = new AbortController();
   const rows = new Map();
@@ -45,9 +48,10 @@ export async function show(main, query, { signal, page }) {
       h("label", { for: "q" }, "Search"),
       search,
     ),
+    loading,
     jobs,
     empty,
-    h("nav", { class: "row end", "aria-label": "Pages of the list" }, newer, older),
+    pages,
   );
   status.addEventListener("change", filter);
   let typing;
@@ -73,12 +77,11 @@ export async function show(main, query, { signal, page }) {
     turned = new AbortController();
     const both = AbortSignal.any([signal, turned.signal]);
     try {
-      if (document.visibilityState === "visible") {
-        const list = await call("GET", `v1/jobs?${parameters(asked, cursors.at(-1))}`, { signal: both });
-        next = list.next_cursor;
-        fill(list.data);
-        page.ok();
-      }
+      await seen(both);
+      const list = await call("GET", `v1/jobs?${parameters(asked, cursors.at(-1))}`, { signal: both });
+      next = list.next_cursor;
+      fill(list.data);
+      page.ok();
     } catch (error) {
       if (both.aborted) continue;
       page.failed(error);
@@ -99,6 +102,8 @@ export async function show(main, query, { signal, page }) {
       if (body.children[index] !== row.node) body.insertBefore(row.node, body.children[index] ?? null);
     });
     [newer.disabled, older.disabled] = [cursors.length === 0, next === null];
+    pages.hidden = newer.disabled && older.disabled;
+    loading.hidden = true;
     jobs.hidden = found.length === 0;
     empty.hidden = found.length > 0;
     if (!found.length) nothing(empty, Boolean(asked.status || asked.q));
@@ -127,7 +132,7 @@ function line() {
   const [link, id] = [h("a"), h("code", { class: "soft" })];
   const mark = badge();
   const [bar, done] = [h("progress", { max: "1" }), h("span", { class: "soft" })];
-  const [numbers, at, took] = [h("td", { class: "wide" }), when(null), h("td", { class: "number" })];
+  const [numbers, at, took] = [h("td", { class: "wide" }), when(null), h("td", { class: "number", "data-label": "Ran" })];
   const node = h(
     "tr",
     {},

@@ -16,7 +16,8 @@ export function make(page) {
     if (shown || job.status !== "succeeded") return;
     const result = await call("GET", `v1/jobs/${job.id}/result`, { signal });
     shown = true;
-    node.replaceChildren(tests(result), layers(result), confusion(result, job), picture(job, signal, page));
+    const pictures = h("div", { class: "pair" }, confusion(result, job), picture(job, signal, page));
+    node.replaceChildren(tests(result), layers(result), pictures);
   }
 }
 
@@ -124,11 +125,13 @@ const names = (job, count) =>
 function picture(job, signal, page) {
   const place = h("img", { alt: "The first layer's filters of the best checkpoint", hidden: true });
   const node = h("section", { class: "card", hidden: true }, h("h2", {}, "First layer"), place);
+  // As wide as its column, so that its letters are no smaller than the page's.
+  const size = matchMedia("(max-width: 55rem)").matches ? "width=360&height=260" : "width=540&height=340";
   let source = "";
   const draw = async () => {
     try {
       const bytes = await blob(
-        `v1/jobs/${job.id}/plots/filters.png?theme=${isDark() ? "dark" : "light"}&width=760&height=320&dpi=200`,
+        `v1/jobs/${job.id}/plots/filters.png?theme=${isDark() ? "dark" : "light"}&${size}&dpi=200`,
         signal,
       );
       URL.revokeObjectURL(source);

@@ -93,6 +93,38 @@ def test_a_finished_job_shows_what_it_found_and_gives_its_checkpoint(up: Up, win
     assert hashlib.sha256((tmp_path / "model.safetensors").read_bytes()).hexdigest() == file["sha256"]
 
 
+def test_a_job_that_succeeded_is_trained_for_so_many_epochs_more(up: Up, window: Window) -> None:
+    job = up.submit({**SMALL, "name": "short"})
+    up.ended(job["id"])
+    page = window.open(f"/#/jobs/{job['id']}")
+    page.get_by_role("button", name="Extend…").click()
+    page.get_by_role("button", name="No, go back").click()
+    page.get_by_role("button", name="Extend…").click()
+    page.get_by_label("Epochs more").fill("0")
+    page.get_by_role("button", name="Extend the job").click()
+    expect(page.get_by_label("Epochs more")).to_be_visible()
+    page.get_by_label("Epochs more").fill("2")
+    page.get_by_label("Epochs more").press("Enter")
+    expect(page.locator(".head")).to_contain_text(f"extension of {job['id']}")
+    (longer,) = [one for one in up.http.get("/v1/jobs").json()["data"] if (one["parent"] or {}).get("job_id") == job["id"]]
+    assert longer["spec"]["epochs"] == SMALL["epochs"] + 2
+    up.ended(longer["id"])
+
+
+def test_a_page_that_nobody_looks_at_asks_nothing_until_it_is_seen(window: Window) -> None:
+    asked: list[str] = []
+    window.page.on("request", lambda request: asked.append(request.url.removeprefix(window.url)))
+    window.page.clock.install()
+    window.page.add_init_script("Object.defineProperty(document, 'visibilityState', { get: () => window.seen ?? 'hidden' })")
+    page = window.open("/")
+    expect(page.get_by_role("heading", level=1)).to_have_text("Jobs")
+    page.clock.run_for(60_000)
+    assert [path for path in asked if path.startswith(("/readyz", "/v1/"))] == []
+    with page.expect_request("**/readyz"), page.expect_request("**/v1/jobs?*"):
+        page.evaluate("() => { window.seen = 'visible'; document.dispatchEvent(new Event('visibilitychange')); }")
+    expect(page.locator("#service")).to_contain_text("ready")
+
+
 def test_a_clone_is_checked_while_it_is_written_and_submitted_once(up: Up, window: Window) -> None:
     window.allowed.append("422")
     first = up.submit({**SMALL, "name": "first"})
@@ -162,7 +194,7 @@ def test_an_api_key_goes_with_everything_and_stays_in_the_tab(up: Up, window: Wi
     page = window.open(f"/#/jobs/{job['id']}")
     page.get_by_role("button", name="Enter an API key").click()
     page.get_by_label("Key", exact=True).fill("rk_secret")
-    page.get_by_role("button", name="Use this key").click()
+    page.get_by_label("Key", exact=True).press("Enter")
     expect(page.locator(".head .badge")).to_have_text("succeeded")
     expect(page.locator("#banner")).to_be_hidden()
     with page.expect_download() as download:

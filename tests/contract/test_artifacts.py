@@ -1,6 +1,8 @@
 """What a place for bytes promises: whole or not at all, checked on the way in, never outside its folder."""
 
+import errno
 import hashlib
+import os
 from pathlib import Path
 from uuid import uuid4
 
@@ -92,15 +94,49 @@ def test_a_put_that_is_repeated_is_harmless(place: Artifacts, source: Path) -> N
     assert b"".join(place.read("job/1/model")) == BODY
 
 
+def assert_never_replaced(place: Artifacts, source: Path) -> None:
+    place.put("job/1/model", source, SHA)
+    place.put("job/1/model", source, SHA)
+    source.write_bytes(b"others")
+    with pytest.raises(ArtifactCorruptError, match="never replaced"):
+        place.put("job/1/model", source, hashlib.sha256(b"others").hexdigest())
+    assert b"".join(place.read("job/1/model")) == BODY
+    assert [artifact.key for artifact in place.list()] == ["job/1/model"]
+
+
 @pytest.mark.parametrize("whole", [0, 64 << 20], ids=["in parts", "in one"])
 def test_what_a_bucket_holds_is_never_replaced(bucket: Bucket, source: Path, whole: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("contract.objects._WHOLE", whole)
-    bucket.put("job/1/model", source, SHA)
-    bucket.put("job/1/model", source, SHA)
-    source.write_bytes(b"others")
+    assert_never_replaced(bucket, source)
+
+
+@pytest.mark.parametrize("has_links", [True, False], ids=["with links", "without links"])
+def test_what_a_folder_holds_is_never_replaced(folder: LocalFolder, source: Path, has_links: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    if not has_links:
+        monkeypatch.setattr("os.link", refused)
+    assert_never_replaced(folder, source)
+    assert [path.name for path in folder.folder.rglob("*") if path.is_file()] == ["model"]
+
+
+def refused(*_: object) -> None:
+    """As a file system without hard links answers."""
+    raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
+
+
+def test_of_two_who_write_a_key_at_once_the_second_does_not_replace_the_first(
+    folder: LocalFolder, source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    really = os.link
+
+    def later(part: Path, place: Path) -> None:
+        """Another has just given its bytes the name."""
+        place.write_bytes(b"others")
+        really(part, place)
+
+    monkeypatch.setattr("os.link", later)
     with pytest.raises(ArtifactCorruptError, match="never replaced"):
-        bucket.put("job/1/model", source, hashlib.sha256(b"others").hexdigest())
-    assert b"".join(bucket.read("job/1/model")) == BODY
+        folder.put("job/1/model", source, SHA)
+    assert b"".join(folder.read("job/1/model")) == b"others"
 
 
 def test_a_bucket_that_is_not_there_is_unavailable_not_empty(s3: str, source: Path) -> None:

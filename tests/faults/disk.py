@@ -29,10 +29,10 @@ class Fault(StrEnum):
     """From this call on nothing is left that needs space."""
 
 
-NEEDS_SPACE = frozenset({"create", "write", "fsync", "mkdir", "rename", "replace"})
+NEEDS_SPACE = frozenset({"create", "write", "fsync", "mkdir", "rename", "replace", "link"})
 END = "end"
 """What comes after the last call."""
-CHANGES = ("mkdir", "rename", "replace", "unlink", "rmdir", "fsync")
+CHANGES = ("mkdir", "rename", "replace", "link", "unlink", "rmdir", "fsync")
 
 
 def strikes(call: str) -> list[Fault]:
@@ -104,11 +104,13 @@ def _watched(disk: Disk, name: str, really: Any) -> Any:
 
 def _undo(name: str, *paths: Any) -> tuple[str, Callable[[], None]] | None:
     """How a change of names is undone, and which folder's flush makes it last. Removals last at once: the harder case for us."""
-    last = Path(paths[-1]) if name in {"rename", "replace"} else Path(paths[0]) if name == "mkdir" else None
+    last = Path(paths[-1]) if name in {"rename", "replace", "link"} else Path(paths[0]) if name == "mkdir" else None
     if last is None:
         return None
     if name == "mkdir":
         return str(last.parent), lambda: shutil.rmtree(last, ignore_errors=True)
+    if name == "link":
+        return str(last.parent), lambda: _really["unlink"](last)
     before = last.read_bytes() if last.is_file() else None
 
     def back() -> None:

@@ -63,8 +63,8 @@ MUTANTS: dict[str, tuple[Any, str, Any, str, str]] = {
     "no_verification": (folder, "read", _believe_everything, "rot", "bad bytes were loaded"),
     "no_flush_of_a_file": (folder, "_write", _write_without_flush, "write", "newer is refused"),
     "no_flush_of_a_folder": (folder, "_flush", lambda _: None, "write", "what was written is gone"),
-    "no_flush_of_a_stored_folder": (artifacts, "_flush_folder", lambda _: None, "put", "neither old nor new"),
-    "stored_in_place": (artifacts.LocalFolder, "put", _write_in_place, "put", "neither old nor new"),
+    "no_flush_of_a_stored_folder": (artifacts, "_flush_folder", lambda _: None, "put", "neither whole nor away"),
+    "stored_in_place": (artifacts.LocalFolder, "put", _write_in_place, "put", "neither whole nor away"),
 }
 
 

@@ -33,6 +33,7 @@ HARD: Final[dict[str, Any]] = {
     "penalties": [{"kind": "l1", "lambda": 1e-3}],
 }
 FILES: Final = ("model.safetensors", "trainer.safetensors", "state.json", "manifest.json")
+STORED: Final = b"what is to be stored"
 DAMAGES: Final = ("flip", "truncate", "grow", "remove", "empty")
 REFUSED: Final = (ArtifactCorruptError, errors.ArtifactCorruptError, errors.ArtifactsUnavailableError)
 
@@ -135,23 +136,23 @@ class World:
 
     def _putting(self, place: Path) -> Callable[[], object]:
         artifacts, source = LocalFolder(place / "artifacts"), place / "source"
-        for content in (b"the old state", b"the new state of things"):
-            source.write_bytes(content)
-            if content == b"the old state":
-                artifacts.put("a/b", source, _sha256(content))
-        return lambda: artifacts.put("a/b", source, _sha256(b"the new state of things"))
+        source.write_bytes(STORED)
+        return lambda: artifacts.put("a/b", source, _sha256(STORED))
 
     def _after_put(self, place: Path, again: Callable[[], object], *, is_full: bool, is_over: bool) -> list[str]:
         artifacts = LocalFolder(place / "artifacts")
         found = b"".join(artifacts.read("a/b")) if (place / "artifacts" / "a" / "b").exists() else None
-        may_be = {b"the new state of things"} if is_over else {b"the old state", b"the new state of things"}
-        breaches = [] if found in may_be else [f"neither old nor new: {found!r}"]
-        if (listed := [one.key for one in artifacts.list()]) != ["a/b"]:
+        may_be = {STORED} if is_over else {None, STORED}
+        breaches = [] if found in may_be else [f"neither whole nor away: {found!r}"]
+        if (listed := [one.key for one in artifacts.list()]) != ["a/b"] * (found is not None):
             breaches.append(f"listed: {listed}")
         if is_full and (left := list((place / "artifacts").rglob(".*"))):
             breaches.append(f"a full disk is kept full by {left}")
-        again()
-        return breaches if b"".join(artifacts.read("a/b")) == b"the new state of things" else [*breaches, "could not be stored again"]
+        try:
+            again()
+        except REFUSED as error:
+            return [*breaches, f"could not be stored again: {error}"]
+        return breaches if b"".join(artifacts.read("a/b")) == STORED else [*breaches, "could not be stored again"]
 
     def _uploading(self, place: Path) -> Callable[[], object]:
         artifacts, (older, newer) = LocalFolder(place / "artifacts"), self._written(place)

@@ -196,3 +196,10 @@ async def test_a_stream_outlives_an_outage_of_the_store(sqlite_store: Store, cli
                 await anyio.sleep(sse.POLL_SECONDS * 2)
             jobs.cancel(sqlite_store, "default", job_id)
     assert durable("".join(heard)) == [1, 2]
+
+
+@pytest.mark.parametrize("accept", ["application/json", "text/event-stream"])
+async def test_a_cache_keeps_the_page_and_the_stream_apart(client: httpx.AsyncClient, hands: Any, job_id: str, accept: str) -> None:
+    hands.succeed(hands.claim(job_id))
+    reply = await client.get(f"/v1/jobs/{job_id}/events", headers={"Accept": accept})
+    assert (reply.headers["content-type"].split(";")[0], reply.headers["vary"]) == (accept, "Accept")

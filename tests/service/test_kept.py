@@ -77,7 +77,26 @@ async def test_what_a_job_goes_on_from_is_not_deleted_before_it_has_ended(
     assert (await client.delete(where)).status_code == 409
     hands.succeed(lease)
     assert (await client.delete(where)).status_code == 204
-    assert (await client.get(f"/v1/jobs/{job_id}/checkpoints/last")).status_code == 410
+    assert (await client.get(where)).status_code == 410
+
+
+async def test_the_name_of_a_best_checkpoint_that_was_deleted_is_the_name_of_nothing(
+    client: httpx.AsyncClient, hands: Any, job_id: str
+) -> None:
+    lease = hands.claim(job_id)
+    for epoch, loss in ((1, 0.1), (2, 0.5)):
+        hands.checkpoint(lease, epoch, loss)
+    hands.succeed(lease)
+    last, best = await ids(client, job_id)
+    below = f"/v1/jobs/{job_id}/checkpoints"
+    assert (await client.delete(f"{below}/best")).status_code == 204
+    for path in (f"{below}/best", f"{below}/best/files/model.safetensors", f"/v1/jobs/{job_id}/plots/filters.png"):
+        reply = await client.get(path)
+        assert (reply.status_code, reply.json()["code"]) == (404, "not_found")
+        assert f"{best}, written after epoch 1, was deleted" in reply.json()["detail"]
+    assert (await client.get(f"{below}/{best}")).status_code == 410
+    assert (await client.get(f"{below}/last")).json()["id"] == last, "the other one is left, and is called what it was called"
+    assert [one["aliases"] for one in (await client.get(below)).json()["data"]] == [["last"]]
 
 
 async def test_what_another_job_begins_from_is_not_deleted(client: httpx.AsyncClient, hands: Any, job_id: str, path: str) -> None:

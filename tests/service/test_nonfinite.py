@@ -73,3 +73,12 @@ async def test_lines_and_tables_say_it_by_the_same_names(standing: httpx.AsyncCl
     assert all(read(line)["values"] == SAID for line in lines.splitlines())
     table = (await standing.get(f"/v1/jobs/{bad}/metrics", headers={"Accept": "text/csv"})).text
     assert all(row.endswith("NaN,Infinity,-Infinity") for row in table.splitlines()[1:])
+
+
+async def test_a_comparison_says_it_in_a_string(standing: httpx.AsyncClient, bad: str) -> None:
+    other = (await standing.post("/v1/jobs", json={"dataset": {"kind": "fake"}})).json()["id"]
+    compared = read((await standing.get("/v1/compare", params={"ids": f"{bad},{other}", "names": [*SAID]})).text)
+    assert {series["name"]: series["values"][bad] for series in compared["series"]} == {name: [said] for name, said in SAID.items()}
+    result = compared["jobs"][0]["result"]
+    assert (result["metrics"], result["best_metrics"]) == (SAID, SAID)
+    assert (result["train_seconds"], result["samples_per_second"]) == ("NaN", "Infinity")

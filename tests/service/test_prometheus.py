@@ -11,7 +11,8 @@ from sqlalchemy import update
 
 from contract.job import JobState
 from contract.settings import Settings
-from contract.store import tables
+from contract.store import tables, webhooks
+from contract.webhooks import EventType
 from service.app import create_app
 
 pytestmark = pytest.mark.anyio
@@ -71,6 +72,45 @@ async def test_a_last_checkpoint_that_is_not_kept_is_counted(client: httpx.Async
     with hands.store.write() as connection:
         connection.execute(update(tables.checkpoints).values(deleted_at=1.0))
     assert (await scraped(client))["ridgeline_checkpoint_missing",] == 1
+
+
+async def test_bytes_that_are_still_to_be_removed_are_counted(client: httpx.AsyncClient, hands: Any, job_id: str) -> None:
+    lease = hands.claim(job_id)
+    for epoch in range(1, 4):
+        hands.checkpoint(lease, epoch, 1 / epoch)
+    assert (await scraped(client))["ridgeline_checkpoints_unpurged",] == 1
+    with hands.store.write() as connection:
+        connection.execute(update(tables.checkpoints).where(tables.checkpoints.c.deleted_at.is_not(None)).values(purged_at=1.0))
+    assert (await scraped(client))["ridgeline_checkpoints_unpurged",] == 0
+
+
+async def test_messages_that_wait_to_be_sent_and_those_given_up_are_counted(client: httpx.AsyncClient, hands: Any) -> None:
+    names = ("deliveries_due", "oldest_due_seconds", "deliveries_dead")
+
+    async def told() -> list[float]:
+        found = await scraped(client)
+        return [found[f"ridgeline_webhook_{name}",] for name in names]
+
+    def settle(table: Any, **values: Any) -> None:
+        with hands.store.write() as connection:
+            connection.execute(update(table).values(values))
+
+    hook = {"url": "https://example.com", "events": [*EventType], "enabled": True, "description": ""}
+    webhooks.add(hands.store, "default", "wh_1", "s", **hook)
+    assert await told() == [0, 0, 0]
+    for _ in range(2):
+        await client.post("/v1/jobs", json={"dataset": {"kind": "fake"}})
+    settle(tables.deliveries, next_attempt_at=tables.deliveries.c.created_at - 100)
+    due, oldest, dead = await told()
+    assert (due, dead) == (2, 0)
+    assert 100 <= oldest < 1000
+    settle(tables.webhooks, enabled=0)
+    assert await told() == [0, 0, 0]
+    settle(tables.webhooks, enabled=1)
+    settle(tables.deliveries, state="dead")
+    assert await told() == [0, 0, 2]
+    settle(tables.deliveries, created_at=1.0)
+    assert await told() == [0, 0, 0]
 
 
 async def test_a_scrape_answers_while_the_database_is_away(settings: Settings, serve: Any) -> None:

@@ -4,20 +4,28 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from sqlalchemy import func, select, text
+from sqlalchemy import func, select, text, update
 from sqlalchemy.exc import IntegrityError
 
 from contract.errors import GoneError, InvalidSpecError, NotFoundError, StateConflictError
 from contract.job import Job
 from contract.spec import JobSpec
-from contract.store import Store, checkpoints, jobs, leases, listing, removal, tables
+from contract.store import Store, checkpoints, jobs, leases, listing, removal, tables, webhooks
 from contract.store.leases import Lease
+from contract.webhooks import EventType
 from tests.contract.store.test_continuation import FAILURE, SPEC, TENANT, checkpoint, claimed, failed, running, succeeded
 
 
 def count(store: Store, table: Any) -> int:
     with store.read() as connection:
         return int(connection.execute(select(func.count()).select_from(table)).scalar_one())
+
+
+def told_of(store: Store) -> dict[str, int]:
+    """How many messages there are of each job."""
+    query = select(tables.deliveries.c.job_id, func.count()).group_by(tables.deliveries.c.job_id)
+    with store.read() as connection:
+        return dict(connection.execute(query).all())
 
 
 def purge(store: Store) -> list[str]:
@@ -40,6 +48,19 @@ def test_a_deleted_job_is_gone_for_every_client_and_later_with_everything_that_h
         assert count(store, table) == 0
     with pytest.raises(NotFoundError):
         removal.hide(store, TENANT, job.id)
+
+
+def test_what_webhooks_were_told_of_a_job_goes_with_it_and_of_no_other(store: Store) -> None:
+    asked = {"url": "https://example.com", "events": [*EventType], "enabled": True, "description": ""}
+    webhooks.add(store, TENANT, "wh_1", "s", **asked)
+    lease = running(store)
+    deleted, kept = succeeded(store), lease.job_id
+    removal.hide(store, TENANT, deleted.id)
+    with store.write() as connection:  # as if both had been told of at one time
+        connection.execute(update(tables.deliveries).values(created_at=deleted.created_at))
+    assert told_of(store) == {deleted.id: 3, kept: 2}
+    assert purge(store) == [deleted.id]
+    assert told_of(store) == {kept: 2}
 
 
 def test_neither_a_foreign_job_nor_one_on_its_way_can_be_deleted(store: Store) -> None:
