@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from fastapi import Response
 
 from contract.job import Job
-from contract.store import backlog, jobs, rows
+from contract.store import backlog, birth, jobs, rows
 from service import etags, shapes, views
 from service.state import State
 
@@ -22,6 +22,12 @@ def one(state: State, job: Job, response: Response) -> shapes.Job:
     place = place_of(state, job)
     response.headers["ETag"] = etags.of(job, place)
     return at(state, job, place)
+
+
+def new(state: State, job: Job, place: backlog.Place | None) -> tuple[shapes.Job, str]:
+    """A job just written, and its ETag: nothing of it need be read again."""
+    standing = None if place is None else _place(state, job, place)
+    return _view(job, standing, [birth.event(job)]), etags.of(job, standing)
 
 
 def at(state: State, job: Job, place: shapes.QueuePlace | None) -> shapes.Job:

@@ -4,15 +4,17 @@ from typing import Annotated, Final
 
 import anyio.to_thread
 from fastapi import APIRouter, Header, Query, Request, Response, status
+from fastapi.concurrency import run_in_threadpool
 
 from contract.amendment import Amendment
 from contract.job import Job
 from contract.store import backlog, jobs, listing, removal
+from contract.store.submissions import Asked
 from service import actions, cursors, deps, etags, shapes, shown, specs, views, waiting
 from service.body import Document
 from service.errors import InvalidBodyError
 from service.filters import Filters
-from service.keys import CREATED, Key, created, read
+from service.keys import CREATED, Key, born, created, read
 from service.openapi import AMENDMENT_BODY, SPEC_BODY, header, problems
 from service.state import State
 
@@ -31,10 +33,13 @@ IfMatch = Annotated[
     operation_id="submit_job",
     summary="Submit a training job",
     status_code=status.HTTP_201_CREATED,
+    response_model=shapes.Job,
     responses={201: {"headers": CREATED}, **problems(400, 410, 413, 415, 422, 503)},
     openapi_extra=SPEC_BODY,
 )
-def submit(document: Document, response: Response, state: deps.State, tenant: deps.Tenant, idempotency_key: Key = None) -> shapes.Job:
+async def submit(
+    document: Document, response: Response, state: deps.State, tenant: deps.Tenant, idempotency_key: Key = None
+) -> Response | shapes.Job:
     """Check the spec, write the job down, and tell a free worker. After a 201 the job is kept whatever breaks, and ends in
     exactly one of `succeeded`, `failed` and `cancelled`.
 
@@ -42,8 +47,14 @@ def submit(document: Document, response: Response, state: deps.State, tenant: de
     stands by then, and `Idempotency-Replayed: true`; the same key with another spec answers 422. The key serves as long as the job
     does; once that was deleted it answers 410, so that a late repetition brings nothing back.
     """
-    submission = jobs.submit(state.store, tenant, specs.read(document, state.store, tenant), read(idempotency_key))
-    return created(submission, response, state)
+    key = read(idempotency_key)
+    spec = specs.plain(document)
+    if spec is None:
+        spec = await run_in_threadpool(specs.read, document, state.store, tenant)
+    submission = await state.submitter.ask(Asked(tenant, spec, key))
+    if submission.replayed:
+        return await run_in_threadpool(created, submission, response, state)
+    return await born(submission, state)
 
 
 @router.post(
