@@ -2,8 +2,9 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import Final
 
-from sqlalchemy import ColumnElement, Connection, select
+from sqlalchemy import Connection, bindparam, select
 
 from contract import amendment, continuation, lifecycle
 from contract.amendment import Amendment
@@ -12,10 +13,21 @@ from contract.errors import NotFoundError, StateConflictError
 from contract.job import Job, JobState, Json
 from contract.lifecycle import Actor
 from contract.spec import JobSpec
-from contract.store import beginnings, birth, rows, submissions
+from contract.store import backlog, beginnings, birth, rows, submissions
+from contract.store.backlog import Place
 from contract.store.engine import Store
 from contract.store.submissions import Asked, Submission
 from contract.store.tables import STANDING_RETRY, job_events, jobs, results
+
+# Made once: to build a statement costs more than to run one of these.
+_NAMED = (jobs.c.id == bindparam("id"), jobs.c.tenant == bindparam("tenant"), jobs.c.deleted_at.is_(None))
+_ONE: Final = select(jobs).where(*_NAMED)
+_VERSION: Final = select(jobs.c.version).where(*_NAMED)
+_MOVES: Final = (
+    select(job_events)
+    .where(job_events.c.job_id.in_(bindparam("job_ids", expanding=True)), job_events.c.type == "status")
+    .order_by(job_events.c.job_id, job_events.c.seq)
+)
 
 
 def submit(store: Store, tenant: str, spec: JobSpec, key: str | None = None) -> Submission:
@@ -89,10 +101,14 @@ def clone(store: Store, tenant: str, job_id: str, specify: Callable[[Job], JobSp
 def get(store: Store, tenant: str, job_id: str) -> Job:
     """The job as it stands. Raises NotFoundError, also for another tenant's and for one that was deleted."""
     with store.read() as connection:
-        row = connection.execute(select(jobs).where(*_visible(tenant, job_id))).mappings().one_or_none()
-    if row is None:
-        raise NotFoundError("job", job_id)
-    return rows.from_row(row)
+        return _found(connection, tenant, job_id)
+
+
+def get_placed(store: Store, tenant: str, job_id: str) -> tuple[Job, Place | None]:
+    """The same, and where it stands in the queue while it is queued: one statement otherwise."""
+    with store.read() as connection:
+        job = _found(connection, tenant, job_id)
+        return job, backlog.places_among(connection, [job]).get(job.id)
 
 
 def owned(store: Store, tenant: str, job_ids: Sequence[str]) -> set[str]:
@@ -105,7 +121,7 @@ def owned(store: Store, tenant: str, job_ids: Sequence[str]) -> set[str]:
 def version(store: Store, tenant: str, job_id: str) -> int:
     """The job's version alone, for who waits for it to change: cheaper than the job. Raises NotFoundError, as `get` does."""
     with store.read() as connection:
-        found = connection.execute(select(jobs.c.version).where(*_visible(tenant, job_id))).scalar_one_or_none()
+        found = connection.execute(_VERSION, {"tenant": tenant, "id": job_id}).scalar_one_or_none()
     if found is None:
         raise NotFoundError("job", job_id)
     return int(found)
@@ -146,14 +162,9 @@ def resume(store: Store, tenant: str, job_id: str) -> tuple[Job, bool]:
 
 def transitions(store: Store, job_ids: Sequence[str]) -> dict[str, list[rows.Event]]:
     """The status events of each job, oldest first."""
-    query = (
-        select(job_events)
-        .where(job_events.c.job_id.in_(job_ids), job_events.c.type == "status")
-        .order_by(job_events.c.job_id, job_events.c.seq)
-    )
     found: dict[str, list[rows.Event]] = {job_id: [] for job_id in job_ids}
     with store.read() as connection:
-        for row in connection.execute(query).mappings():
+        for row in connection.execute(_MOVES, {"job_ids": job_ids}).mappings():
             found[row["job_id"]].append(rows.Event(**row))
     return found
 
@@ -172,8 +183,11 @@ def result(store: Store, job_id: str) -> Json | None:
     return body
 
 
-def _visible(tenant: str, job_id: str) -> tuple[ColumnElement[bool], ...]:
-    return (jobs.c.id == job_id, jobs.c.tenant == tenant, jobs.c.deleted_at.is_(None))
+def _found(connection: Connection, tenant: str, job_id: str) -> Job:
+    row = connection.execute(_ONE, {"tenant": tenant, "id": job_id}).mappings().one_or_none()
+    if row is None:
+        raise NotFoundError("job", job_id)
+    return rows.from_row(row)
 
 
 def _moved(store: Store, tenant: str, job_id: str, deed: Callable[[Job, float], Job]) -> tuple[Job, bool]:

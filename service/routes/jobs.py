@@ -2,7 +2,6 @@
 
 from typing import Annotated, Final
 
-import anyio.to_thread
 from fastapi import APIRouter, Header, Query, Request, Response, status
 from fastapi.concurrency import run_in_threadpool
 
@@ -16,7 +15,6 @@ from service.errors import InvalidBodyError
 from service.filters import Filters
 from service.keys import CREATED, Key, born, created, read
 from service.openapi import AMENDMENT_BODY, SPEC_BODY, header, problems
-from service.state import State
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
 
@@ -97,7 +95,6 @@ def listed(filters: Annotated[Filters, Query()], state: deps.State, tenant: deps
 )
 async def get(
     request: Request,
-    response: Response,
     job_id: deps.JobId,
     state: deps.State,
     tenant: deps.Tenant,
@@ -105,25 +102,22 @@ async def get(
     prefer: Annotated[
         str | None, Header(description="`wait=30`: answer at the next change, after so many seconds at most; 60 at most.")
     ] = None,
-) -> Response | shapes.Job:
+) -> Response:
     """The job as it stands: status with its history, progress, newest metrics, and where to read on.
 
     With `If-None-Match` a job that has not changed is a 304 without a body. With `Prefer: wait=30` the reply waits for a change from
     what `If-None-Match` names, or from now: a client that asks again and again with the newest ETag hears of every status at once. A
     job that has ended is not waited for.
     """
-    job, place = await anyio.to_thread.run_sync(_look, state, tenant, job_id)
+    seen = await run_in_threadpool(shown.look, state, tenant, job_id, if_none_match)
     seconds = waiting.asked_seconds(prefer)
-    is_known = etags.holds(if_none_match, etags.of(job, place))
-    if seconds and (is_known or if_none_match is None) and not job.is_terminal:
-        await waiting.for_change(request, state.store, tenant, job_id, job.version, seconds, state.stopping)
-        job, place = await anyio.to_thread.run_sync(_look, state, tenant, job_id)
-        is_known = etags.holds(if_none_match, etags.of(job, place))
-    headers = {"ETag": etags.of(job, place)} | ({} if seconds is None else {"Preference-Applied": f"wait={seconds}"})
-    if is_known:
+    if seconds and (seen.body is None or if_none_match is None) and not seen.job.is_terminal:
+        await waiting.for_change(request, state.store, tenant, job_id, seen.job.version, seconds, state.stopping)
+        seen = await run_in_threadpool(shown.look, state, tenant, job_id, if_none_match)
+    headers = {"ETag": seen.etag} | ({} if seconds is None else {"Preference-Applied": f"wait={seconds}"})
+    if seen.body is None:
         return Response(status_code=status.HTTP_304_NOT_MODIFIED, headers=headers)
-    response.headers.update(headers)
-    return await anyio.to_thread.run_sync(shown.at, state, job, place)
+    return Response(seen.body, headers=headers, media_type="application/json")
 
 
 @router.patch(
@@ -162,11 +156,6 @@ def delete(job_id: deps.JobId, store: deps.Store, tenant: deps.Tenant, if_match:
     """
     removal.hide(store, tenant, job_id, lambda job: etags.assert_match(if_match, job))
     return Response(status_code=status.HTTP_204_NO_CONTENT)
-
-
-def _look(state: State, tenant: str, job_id: str) -> tuple[Job, shapes.QueuePlace | None]:
-    job = jobs.get(state.store, tenant, job_id)
-    return job, shown.place_of(state, job)
 
 
 def _amendment(asked: actions.Change, job: Job) -> Amendment:
