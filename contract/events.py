@@ -6,6 +6,8 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
+from contract.described import by_docstrings
+
 
 class FailureCode(StrEnum):
     """Why a job failed. The set is closed; each member says whether another try could end otherwise."""
@@ -39,7 +41,7 @@ RETRYABLE = frozenset({FailureCode.DISK_FULL, FailureCode.DEPENDENCY_DOWN})
 
 class _Said(BaseModel):
     model_config = ConfigDict(
-        frozen=True, extra="forbid", protected_namespaces=(), use_attribute_docstrings=True, ser_json_inf_nan="constants"
+        frozen=True, extra="forbid", protected_namespaces=(), json_schema_extra=by_docstrings, ser_json_inf_nan="constants"
     )
 
 

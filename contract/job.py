@@ -31,6 +31,8 @@ class JobState(StrEnum):
 
 
 TERMINAL: Final = frozenset({JobState.SUCCEEDED, JobState.FAILED, JobState.CANCELLED})
+OPEN: Final = frozenset(JobState) - TERMINAL
+"""States of a job that has not ended."""
 HELD: Final = frozenset({JobState.RUNNING, JobState.PAUSING, JobState.CANCELLING})
 """States in which a worker holds the job's lease."""
 

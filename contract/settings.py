@@ -15,7 +15,7 @@ Bytes = Annotated[int, Field(ge=1, le=2**50)]
 class Settings(BaseSettings):
     """One field for each RIDGELINE_ variable. Only the addresses differ between the embedded stack and production."""
 
-    model_config = SettingsConfigDict(env_prefix="RIDGELINE_", frozen=True, use_attribute_docstrings=True)
+    model_config = SettingsConfigDict(env_prefix="RIDGELINE_", frozen=True)
 
     database_url: str = "sqlite:///ridgeline-data/ridgeline.db"
     """SQLAlchemy URL: `sqlite:///FILE` or `postgresql+psycopg://USER:PASSWORD@HOST/NAME`."""

@@ -7,6 +7,8 @@ VENV=$ROOT/.venv
 PYTHON_IN_VENV=$VENV/bin/python
 STAMP=$VENV/.ridgeline-installed
 cd "$ROOT" || exit
+# Where bytecode is not kept, as in many containers, each of the processes that a run starts would compile all of ours again.
+unset PYTHONDONTWRITEBYTECODE
 
 say() { printf '%s\n' "$*" >&2; }
 

@@ -5,6 +5,7 @@ from typing import Annotated, Any, Final, Literal, Self, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from contract.continuation import Begin, Resume
+from contract.described import by_docstrings
 from contract.job import JobState
 from contract.spec import MetadataKey, faults
 from contract.spec.base import Text
@@ -18,7 +19,7 @@ JobId = Annotated[str, Field(pattern=r"^job_[0-9a-z]{26}$", examples=["job_01kaj
 class Action(BaseModel):
     """Closed and strict, as everything that is asked here."""
 
-    model_config = ConfigDict(extra="forbid", strict=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(extra="forbid", strict=True, json_schema_extra=by_docstrings)
 
 
 class Retry(Action):

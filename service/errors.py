@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict
 from starlette.exceptions import HTTPException
 
 from contract import errors
+from contract.described import by_docstrings
 from contract.errors import InvalidSpecError, NotFoundError, OperatorError, RequestError, RidgelineError
 from contract.spec.faults import Fault
 from service import parameters
@@ -177,7 +178,7 @@ STATUS: Final[dict[type[RidgelineError], HTTPStatus]] = {
 class ProblemFault(BaseModel):
     """One of the things that are wrong with a request."""
 
-    model_config = ConfigDict(use_attribute_docstrings=True)
+    model_config = ConfigDict(json_schema_extra=by_docstrings)
 
     pointer: str
     """JSON pointer (RFC 6901) to the value in the body; for a parameter `/query/NAME`, `/path/NAME` or `/header/NAME`."""
@@ -190,7 +191,7 @@ class ProblemFault(BaseModel):
 class Problem(BaseModel):
     """Every error of this API (RFC 9457)."""
 
-    model_config = ConfigDict(use_attribute_docstrings=True)
+    model_config = ConfigDict(json_schema_extra=by_docstrings)
 
     type: str
     """`urn:ridgeline:problem:CODE`."""

@@ -4,6 +4,8 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
+from contract.described import by_docstrings
+
 
 class Spec(BaseModel):
     """A part of what a user may ask for.
@@ -20,7 +22,7 @@ class Spec(BaseModel):
         validate_by_name=True,
         validate_by_alias=True,
         serialize_by_alias=True,
-        use_attribute_docstrings=True,
+        json_schema_extra=by_docstrings,
         protected_namespaces=(),
     )
 

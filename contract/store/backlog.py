@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Label, Select, func, select
 
-from contract.job import HELD, Job, JobState
+from contract.job import HELD, OPEN, Job, JobState
 from contract.spec import JobSpec
 from contract.store.engine import Store
 from contract.store.tables import jobs, results
@@ -101,8 +101,9 @@ def measured(store: Store, limit: int) -> list[Measured]:
     query = (
         select(*_kind(), seconds.label("seconds"), epochs.label("epochs"))
         .join(results, results.c.job_id == jobs.c.id)
-        .where(jobs.c.state == JobState.SUCCEEDED.value)
-        .order_by(jobs.c.id.desc())
+        # Only what succeeded has a result. To ask for the state would have SQLite sort all that ever did.
+        .where(jobs.c.finished_at.is_not(None))
+        .order_by(jobs.c.finished_at.desc())
         .limit(limit)
     )
     with store.read() as connection:
@@ -114,7 +115,7 @@ def depths(store: Store, tenant: str) -> list[Depth]:
     """The tenant's jobs that have not ended, by state and device."""
     query = (
         select(jobs.c.state, jobs.c.device, func.count().label("jobs"), func.min(jobs.c.created_at).label("oldest_at"))
-        .where(jobs.c.tenant == tenant, jobs.c.finished_at.is_(None))
+        .where(jobs.c.tenant == tenant, jobs.c.state.in_([state.value for state in OPEN]))
         .group_by(jobs.c.state, jobs.c.device)
         .order_by(jobs.c.state, jobs.c.device)
     )

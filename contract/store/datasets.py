@@ -12,7 +12,7 @@ from sqlalchemy.exc import IntegrityError
 from contract import ids
 from contract.errors import InUseError, InvalidSpecError, NotFoundError, QuotaSpentError, StoreUnavailableError
 from contract.events import File
-from contract.job import TERMINAL, Job, Json
+from contract.job import OPEN, Job, Json
 from contract.spec.faults import Fault
 from contract.store import quotas
 from contract.store.engine import Store
@@ -192,8 +192,8 @@ def _assert_room(connection: Connection, tenant: str, more: int, most: int) -> N
 def _users(connection: Connection, tenant: str, dataset_id: str) -> Sequence[str]:
     """The jobs that name the data set and have not ended."""
     named = jobs.c.spec[("dataset", "id")].as_string() == dataset_id
-    ended = jobs.c.state.in_([state.value for state in TERMINAL])
-    return connection.execute(select(jobs.c.id).where(jobs.c.tenant == tenant, ~ended, named).limit(4)).scalars().all()
+    is_open = jobs.c.state.in_([state.value for state in OPEN])
+    return connection.execute(select(jobs.c.id).where(jobs.c.tenant == tenant, is_open, named).limit(4)).scalars().all()
 
 
 def _to_row(dataset: Dataset) -> Json:

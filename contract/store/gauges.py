@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, and_, exists, func, or_, select
+from sqlalchemy import Connection, and_, exists, func, select
 
-from contract.job import HELD, JobState
+from contract.job import HELD, OPEN, JobState
 from contract.store.engine import Store
 from contract.store.tables import checkpoints, jobs, results, workers
 from contract.store.workers import FRESH_SECONDS
@@ -91,12 +91,11 @@ def _running_lease_expired(connection: Connection, now: float) -> int:
 
 
 def _queued_unclaimed(connection: Connection, now: float) -> int:
-    # A job that must go on where it began waits rightly while only workers of another class are idle.
-    fitting = exists().where(
-        workers.c.state == "idle",
-        workers.c.last_seen > now - FRESH_SECONDS,
-        or_(jobs.c.device == "auto", jobs.c.device == workers.c.device),
-    )
+    # First what is idle: to look for a worker for each job would be to look at every worker for every job.
+    idle = select(workers.c.device).where(workers.c.state == "idle", workers.c.last_seen > now - FRESH_SECONDS).distinct()
+    devices = connection.execute(idle).scalars().all()
+    if not devices:
+        return 0
     query = (
         select(func.count())
         .select_from(jobs)
@@ -104,8 +103,9 @@ def _queued_unclaimed(connection: Connection, now: float) -> int:
             jobs.c.state == JobState.QUEUED.value,
             jobs.c.available_at < now - UNCLAIMED_SECONDS,
             jobs.c.cancel_requested_at.is_(None),
+            # A job that must go on where it began waits rightly while only workers of another class are idle.
             jobs.c.resumes_on.is_(None),
-            fitting,
+            jobs.c.device.in_(["auto", *devices]),
         )
     )
     return connection.execute(query).scalar_one()
@@ -116,7 +116,8 @@ def _succeeded_without_result(connection: Connection, now: float) -> int:
         select(func.count())
         .select_from(jobs)
         .where(
-            jobs.c.state == JobState.SUCCEEDED.value,
+            # In these words, or SQLite takes the index of the states and passes over all that ever succeeded.
+            jobs.c.state.not_in([JobState.FAILED.value, JobState.CANCELLED.value]),
             jobs.c.finished_at > now - LOOKED_BACK_SECONDS,
             ~exists().where(results.c.job_id == jobs.c.id),
         )
@@ -125,7 +126,7 @@ def _succeeded_without_result(connection: Connection, now: float) -> int:
 
 
 def _checkpoint_missing(connection: Connection) -> int:
-    ended = (JobState.SUCCEEDED.value, JobState.FAILED.value, JobState.CANCELLED.value)
+    is_open = jobs.c.state.in_([state.value for state in OPEN])
     kept = exists().where(and_(checkpoints.c.id == jobs.c.checkpoint_id, checkpoints.c.deleted_at.is_(None)))
-    query = select(func.count()).select_from(jobs).where(jobs.c.state.not_in(ended), jobs.c.checkpoint_id.is_not(None), ~kept)
+    query = select(func.count()).select_from(jobs).where(is_open, jobs.c.checkpoint_id.is_not(None), ~kept)
     return connection.execute(query).scalar_one()

@@ -2,9 +2,11 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
-from sqlalchemy import ColumnElement, String, and_, func, or_, select
+from sqlalchemy import ColumnElement, Select, String, and_, func, or_, select, type_coerce, union_all
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.sql.base import ReadOnlyColumnCollection
 
 from contract.job import Job, JobState
 from contract.store import rows
@@ -51,17 +53,34 @@ def page(
     after: Place | None = None,
 ) -> list[Job]:
     """Up to `limit` jobs that pass the filters, those behind `after` in the order of `sort`."""
-    query = select(jobs).where(jobs.c.tenant == tenant, jobs.c.deleted_at.is_(None), *_conditions(filters))
+    conditions = [jobs.c.tenant == tenant, jobs.c.deleted_at.is_(None), *_conditions(filters, is_sqlite=store.is_sqlite)]
     if after is not None:
-        query = query.where(_behind(sort, after))
+        conditions.append(_behind(sort, after))
+    query = _of_states(select(jobs).where(*conditions).order_by(*_order(sort)).limit(limit), filters.states, sort, limit)
     with store.read() as connection:
-        return [rows.from_row(row) for row in connection.execute(query.order_by(*_order(sort)).limit(limit)).mappings()]
+        return [rows.from_row(row) for row in connection.execute(query).mappings()]
 
 
-def _conditions(filters: Filters) -> list[ColumnElement[bool]]:
-    found: list[ColumnElement[bool]] = [jobs.c.metadata[name].as_string() == value for name, value in filters.labels.items()]
-    if filters.states:
-        found.append(jobs.c.state.in_([state.value for state in filters.states]))
+def _of_states(query: Select[Any], states: Sequence[JobState], sort: Sort, limit: int) -> Select[Any]:
+    """The query for jobs in one of the states, if any is named.
+
+    Each state has a page of its own, by the index of tenant, state and id, and the page is taken from these: asked for several at once a
+    database walks through all jobs of the tenant, which is long where few are in these states, or sorts all that are, of which there may
+    be many.
+    """
+    each = [query.where(jobs.c.state == state.value) for state in dict.fromkeys(states)]
+    if len(each) < 2:
+        return each[0] if each else query
+    found = union_all(*(select(one.subquery()) for one in each)).subquery()
+    return select(found).order_by(*_order(sort, found.c)).limit(limit)
+
+
+def _conditions(filters: Filters, *, is_sqlite: bool) -> list[ColumnElement[bool]]:
+    found: list[ColumnElement[bool]] = []
+    if filters.labels and not is_sqlite:
+        found.append(type_coerce(jobs.c.metadata, JSONB).contains(dict(filters.labels)))  # as the index of labels takes it
+    elif filters.labels:
+        found += [jobs.c.metadata[name].as_string() == value for name, value in filters.labels.items()]
     if filters.created_from is not None:
         found.append(jobs.c.created_at >= filters.created_from)
     if filters.created_until is not None:
@@ -79,17 +98,17 @@ def _contains(text: str) -> ColumnElement[bool]:
     return or_(jobs.c.name.icontains(text, autoescape=True), tail.icontains(text.lower().removeprefix(_PREFIX), autoescape=True))
 
 
-def _order(sort: Sort) -> tuple[ColumnElement[object], ...]:
+def _order(sort: Sort, columns: ReadOnlyColumnCollection[str, ColumnElement[Any]] = jobs.c) -> tuple[ColumnElement[object], ...]:
     # Ids sort by time of submission.
     match sort:
         case "-created_at":
-            return (jobs.c.id.desc(),)
+            return (columns.id.desc(),)
         case "created_at":
-            return (jobs.c.id.asc(),)
+            return (columns.id.asc(),)
         case "-priority":
-            return (jobs.c.priority.desc(), jobs.c.id.asc())
+            return (columns.priority.desc(), columns.id.asc())
         case "priority":
-            return (jobs.c.priority.asc(), jobs.c.id.desc())
+            return (columns.priority.asc(), columns.id.desc())
 
 
 def _behind(sort: Sort, after: Place) -> ColumnElement[bool]:

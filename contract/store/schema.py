@@ -18,7 +18,13 @@ def migrate(store: Store) -> None:
     """
     with store.write() as connection:
         if not store.is_sqlite:
+            # An index on a large table takes longer than any statement of ours may otherwise, and so may whoever migrates beside us.
+            connection.exec_driver_sql("SET LOCAL statement_timeout = 0")
+            connection.exec_driver_sql("SET LOCAL lock_timeout = 0")
             connection.exec_driver_sql("SELECT pg_advisory_xact_lock(7421001)")
+            connection.exec_driver_sql(
+                "SET LOCAL lock_timeout = 15000"
+            )  # for a table that is in use: those behind us must not wait for long
         config = _config()
         config.attributes["connection"] = connection
         command.upgrade(config, "head")

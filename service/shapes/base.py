@@ -4,6 +4,8 @@ from typing import Annotated, Generic, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from contract.described import by_docstrings
+
 Number = int | float | Literal["NaN", "Infinity", "-Infinity"]
 """A number; one that JSON cannot hold is one of three strings."""
 Numbers = dict[str, Number]
@@ -15,7 +17,7 @@ Item = TypeVar("Item")
 class View(BaseModel):
     """A reply, or a part of one. Replies are open: later versions may add fields and enum values."""
 
-    model_config = ConfigDict(use_attribute_docstrings=True, protected_namespaces=(), serialize_by_alias=True, validate_by_name=True)
+    model_config = ConfigDict(json_schema_extra=by_docstrings, protected_namespaces=(), serialize_by_alias=True, validate_by_name=True)
 
 
 class Page(View, Generic[Item]):

@@ -17,6 +17,7 @@ from contract.store.keys import Scope
 from service import access
 from service.app import create_app
 from tests.service.conftest import Hands, running
+from tests.service.description import document
 from tests.service.guarded import OPERATOR, Guarded, guarded
 
 pytestmark = pytest.mark.anyio
@@ -28,7 +29,7 @@ NOBODYS: Final = "without a scope"
 @cache
 def paths() -> Json:
     """Everything that is described, by path and method."""
-    found: Json = create_app().openapi()["paths"]
+    found: Json = document()["paths"]
     return found
 
 

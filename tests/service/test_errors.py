@@ -14,6 +14,7 @@ from contract.settings import Settings
 from contract.store import Store
 from service import access, errors
 from service.app import create_app
+from tests.service.description import document
 
 pytestmark = pytest.mark.anyio
 
@@ -29,8 +30,7 @@ def subclasses(root: type) -> Iterator[type]:
 
 @cache
 def operations() -> list[tuple[str, str]]:
-    document = create_app().openapi()
-    return [(method.upper(), path) for path, methods in document["paths"].items() for method in methods]
+    return [(method.upper(), path) for path, methods in document()["paths"].items() for method in methods]
 
 
 def is_problem(reply: httpx.Response, *, status: int) -> bool:

@@ -8,11 +8,11 @@ import pytest
 from contract.spec import JobSpec
 from contract.store.datasets import Dataset
 from service import errors, examples, specs
-from service.app import create_app
 from service.illustration import operations
+from tests.service.description import document
 
 Json = dict[str, Any]
-DOCUMENT: Json = create_app().openapi()
+DOCUMENT: Json = document()
 SHOWN: Json = DOCUMENT["components"]["examples"]
 UPLOADED = Dataset(
     examples.DATASET_ID, "default", "digits.npz", "npz", "0" * 64, "ready", facts=examples.REPLIES["Dataset"], prefix="", files=(),

@@ -8,9 +8,9 @@ import pytest
 
 from contract.job import JobState
 from contract.store import leases
-from service.app import create_app
 from service.bell import Bell
 from tests.service.conftest import MACHINE, RESULT, Hands
+from tests.service.description import document
 
 pytestmark = pytest.mark.anyio
 
@@ -72,7 +72,7 @@ async def count(client: httpx.AsyncClient) -> int:
 
 def test_every_state_and_every_action_is_in_the_table() -> None:
     assert set(ANSWERS) == set(JobState)
-    paths = create_app().openapi()["paths"]
+    paths = document()["paths"]
     offered = {
         path.removeprefix("/v1/jobs/{job_id}/")
         for path, known in paths.items()

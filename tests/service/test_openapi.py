@@ -10,10 +10,10 @@ import pytest
 
 from contract.spec import JobSpec
 from service import errors, shapes
-from service.app import create_app
+from tests.service.description import document
 
 Json = dict[str, Any]
-DOCUMENT: Json = create_app().openapi()
+DOCUMENT: Json = document()
 OPERATIONS = {
     operation.get("operationId"): operation
     for path in DOCUMENT["paths"].values()

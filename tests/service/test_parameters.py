@@ -5,13 +5,13 @@ import re
 import httpx
 import pytest
 
-from service.app import create_app
 from service.illustration import operations
+from tests.service.description import document
 
 pytestmark = pytest.mark.anyio
 
 IDS = {"job_id": "job_" + "0" * 26, "name": "best", "file": "model.safetensors", "plot": "loss", "format": "png"}
-DOCUMENT = create_app().openapi()
+DOCUMENT = document()
 GETS = sorted(path for path, item in DOCUMENT["paths"].items() if "get" in item and path.startswith("/v1/"))
 
 

@@ -50,6 +50,9 @@ partial index only where a query repeats its condition."""
 DELETED = text("deleted_at IS NOT NULL")
 STARTED = text("start_checkpoint_id IS NOT NULL")
 INITIAL = text("init_checkpoint_id IS NOT NULL")
+OWNED = text("owner IS NOT NULL")
+ENDED = text("finished_at IS NOT NULL")
+CHILD = text("parent_job_id IS NOT NULL")
 
 jobs = Table(
     "jobs",
@@ -114,10 +117,17 @@ jobs = Table(
     CheckConstraint(f"(state IN ({_listed(HELD)})) = (owner IS NOT NULL AND lease_until IS NOT NULL)", name="held_has_owner"),
     CheckConstraint("(state IN ('succeeded', 'failed', 'cancelled')) = (finished_at IS NOT NULL)", name="terminal_has_end"),
     CheckConstraint("(state = 'failed') = (error IS NOT NULL)", name="failed_has_error"),
-    Index(None, "state", "priority", "id"),
+    # No index holds a column that a renewal writes: PostgreSQL changes such a row within its page, and touches no index at all.
+    # In the order in which jobs are claimed: else every claim would sort the whole queue.
+    Index("ix_jobs_queue", "state", text("priority DESC"), "id"),
+    Index("ix_jobs_tenant_queue", "tenant", text("priority DESC"), "id"),
     Index(None, "tenant", "id"),
-    Index(None, "tenant", "priority", "id"),
-    Index(None, "tenant", "parent_job_id"),
+    Index(None, "tenant", "state", "id"),
+    Index("ix_jobs_children", "tenant", "parent_job_id", "id", sqlite_where=CHILD, postgresql_where=CHILD),
+    Index("ix_jobs_owner", "owner", sqlite_where=OWNED, postgresql_where=OWNED),
+    Index("ix_jobs_finished_at", "finished_at", sqlite_where=ENDED, postgresql_where=ENDED),
+    # Labels; SQLite has nothing of the kind, and looks at every job of the tenant.
+    Index("ix_jobs_metadata", "metadata", postgresql_using="gin", postgresql_ops={"metadata": "jsonb_path_ops"}).ddl_if("postgresql"),
     # Nearly every row has none of these: the purge, and what must not be purged, are found without reading the others.
     Index("ix_jobs_deleted_at", "deleted_at", sqlite_where=DELETED, postgresql_where=DELETED),
     Index("ix_jobs_start_checkpoint_id", "start_checkpoint_id", sqlite_where=STARTED, postgresql_where=STARTED),
@@ -139,6 +149,7 @@ job_events = Table(
 )
 
 EPOCHS = text("scope = 'epoch'")
+UNPURGED = text("deleted_at IS NOT NULL AND purged_at IS NULL")
 metrics = Table(
     "metrics",
     metadata,
@@ -174,7 +185,8 @@ checkpoints = Table(
     UniqueConstraint("job_id", "seq"),
     # A checkpoint recorded again after a lost answer must not get a second row: the end of the one would take the other's bytes.
     Index("uq_checkpoints_job_id_prefix", "job_id", "prefix", unique=True),
-    Index(None, "deleted_at", "purged_at"),
+    # The rows of purged ones stay as long as their job's: what is still to be purged is a handful among them.
+    Index("ix_checkpoints_unpurged", "deleted_at", sqlite_where=UNPURGED, postgresql_where=UNPURGED),
 )
 
 results = Table(

@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 import torch
 from sklearn.metrics import brier_score_loss, confusion_matrix, log_loss, precision_recall_fscore_support
-from torchmetrics.classification import MulticlassCalibrationError
 
 from contract import events
 from tests.worker.training import jobs
@@ -37,6 +36,9 @@ def _tally(logits: torch.Tensor, classes: torch.Tensor) -> Tally:
 
 @pytest.mark.parametrize("scale", [0.3, 2.0, 6.0], ids=["unsure", "mixed", "sure"])
 def test_calibration_is_torchmetrics_and_scores_are_scikit_learns(scale: float) -> None:
+    # Here and not above: it takes longer to import than torch does, in each of the processes that collect the tests.
+    from torchmetrics.classification import MulticlassCalibrationError
+
     logits, classes = _logits(scale)
     p = logits.double().softmax(1)
 
