@@ -155,13 +155,15 @@ async def test_who_waits_when_the_service_stops_is_answered_and_who_comes_later_
     waiting = [asyncio.create_task(together.ask(number)) for number in range(5)]
     assert await asyncio.to_thread(begun.wait, 30)
     stopping = asyncio.create_task(asyncio.to_thread(together.stop, 30))
-    while not together._is_closed:  # noqa: ASYNC110  set by the thread that then waits
-        await asyncio.sleep(0.01)
+    with anyio.fail_after(30):
+        while not together._is_closed:  # noqa: ASYNC110  set by the thread that then waits
+            await asyncio.sleep(0.01)
     with pytest.raises(OperatorError, match="stopping"):
         await together.ask(9)
     go_on.set()
-    assert await asyncio.gather(*waiting) == [0, 2, 4, 6, 8]
-    await stopping
+    with anyio.fail_after(30):
+        assert await asyncio.gather(*waiting) == [0, 2, 4, 6, 8]
+        await stopping
 
 
 async def test_an_error_reaches_the_one_that_it_is_about() -> None:
