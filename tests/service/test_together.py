@@ -158,7 +158,7 @@ async def test_who_waits_when_the_service_stops_is_answered_and_who_comes_later_
     with anyio.fail_after(30):
         while not together._is_closed:  # noqa: ASYNC110  set by the thread that then waits
             await asyncio.sleep(0.01)
-    with pytest.raises(OperatorError, match="stopping"):
+    with anyio.fail_after(30), pytest.raises(OperatorError, match="stopping"):
         await together.ask(9)
     go_on.set()
     with anyio.fail_after(30):
