@@ -1,6 +1,7 @@
 """The doorbell: Celery carries a job's id to a free worker and nothing else. Losing a ring costs latency, never a job."""
 
 import logging
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from contract.errors import BrokerUnavailableError
@@ -72,15 +73,17 @@ def app(redis_url: str) -> "Celery":
     return made
 
 
-def ring(celery: "Celery", job_id: str) -> bool:
-    """Tell some free worker that the job waits. False, and a line in the log, when the broker is not to be had."""
+def ring(celery: "Celery", job_ids: Sequence[str]) -> bool:
+    """Tell free workers that these jobs wait. False, and a line in the log, when the broker is not to be had."""
     from kombu.exceptions import OperationalError
 
     try:
-        # An old ring says nothing that the table does not.
-        celery.send_task(TRAIN, args=[job_id], queue=QUEUE, expires=600)
+        with celery.producer_or_acquire() as producer:
+            for job_id in job_ids:
+                # An old ring says nothing that the table does not.
+                celery.send_task(TRAIN, args=[job_id], queue=QUEUE, expires=600, producer=producer)
     except (OperationalError, OSError) as error:
-        logging.getLogger(__name__).warning("no ring for %s, workers will find it by polling: %s", job_id, error)
+        logging.getLogger(__name__).warning("no ring for %s, workers will find it by polling: %s", ", ".join(job_ids), error)
         return False
     return True
 

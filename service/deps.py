@@ -26,9 +26,12 @@ async def _caller(request: Request) -> Sender:
 Caller = Annotated[Sender, Depends(_caller)]
 
 
-async def tenant(caller: Caller) -> str:
+# What follows asks the request itself rather than another dependency: FastAPI takes as long to resolve each as to read a row.
+
+
+async def tenant(request: Request) -> str:
     """Whose jobs these are: the tenant of the key, or `default` where there are no keys."""
-    return caller.tenant
+    return (await _caller(request)).tenant
 
 
 async def _state(request: Request) -> Held:
@@ -39,16 +42,16 @@ async def _state(request: Request) -> Held:
 State = Annotated[Held, Depends(_state)]
 
 
-async def _store(state: State) -> SqlStore:
-    return state.store
+async def _store(request: Request) -> SqlStore:
+    return (await _state(request)).store
 
 
-async def _artifacts(state: State) -> ArtifactStore:
-    return state.artifacts
+async def _artifacts(request: Request) -> ArtifactStore:
+    return (await _state(request)).artifacts
 
 
-async def _bell(state: State) -> RingThread:
-    return state.bell
+async def _bell(request: Request) -> RingThread:
+    return (await _state(request)).bell
 
 
 Store = Annotated[SqlStore, Depends(_store)]

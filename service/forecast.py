@@ -54,6 +54,11 @@ class Forecast:
         self._look: Look | None = None
         self._until = 0.0
 
+    @property
+    def is_fresh(self) -> bool:
+        """Whether estimates come without a look at the store."""
+        return self._look is not None and self._clock() < self._until
+
     def wait_seconds(self, store: Store, place: Place) -> float | None:
         """Until the job at this place starts; None where no worker is there or no job has succeeded yet."""
         look = self.look(store)

@@ -3,9 +3,10 @@
 import re
 from typing import Annotated, Final
 
-from fastapi import Header, Response
+from fastapi import Header, Response, status
+from fastapi.concurrency import run_in_threadpool
 
-from contract.store.jobs import Submission
+from contract.store.submissions import Submission
 from service import shapes, shown
 from service.errors import BadHeaderError
 from service.openapi import header
@@ -27,6 +28,16 @@ def read(given: str | None) -> str | None:
     if given is not None and not _KEY.fullmatch(given):
         raise BadHeaderError("an Idempotency-Key has 1 to 255 printable ASCII characters; a UUID does well")
     return given
+
+
+async def born(submission: Submission, state: State) -> Response:
+    """As `created`, for a job that nobody asked for before: what is said of it is known, and is written as it is."""
+    state.bell.ring(submission.job.id)
+    if not state.forecast.is_fresh:
+        await run_in_threadpool(state.forecast.look, state.store)
+    job, etag = shown.new(state, submission.job, submission.place)
+    headers = {"Location": f"/v1/jobs/{submission.job.id}", "ETag": etag}
+    return Response(job.model_dump_json(by_alias=True), status.HTTP_201_CREATED, headers, "application/json")
 
 
 def created(submission: Submission, response: Response, state: State) -> shapes.Job:

@@ -1,13 +1,33 @@
 """What is brought together to show a job: its row, its place in the queue and its history, none of them newer than the row."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from fastapi import Response
 
 from contract.job import Job
-from contract.store import backlog, jobs, rows
+from contract.store import backlog, birth, jobs, rows
 from service import etags, shapes, views
 from service.state import State
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """A job as it is shown to one who may know it already."""
+
+    job: Job
+    etag: str
+    body: str | None
+    """As JSON; None where the client has it."""
+
+
+def look(state: State, tenant: str, job_id: str, if_none_match: str | None) -> Seen:
+    """The job as it stands. What a client has is told by its row and place alone, without making the body. Raises NotFoundError."""
+    job, standing = jobs.get_placed(state.store, tenant, job_id)
+    place = None if standing is None else _place(state, job, standing)
+    etag = etags.of(job, place)
+    body = None if etags.holds(if_none_match, etag) else at(state, job, place).model_dump_json(by_alias=True)
+    return Seen(job, etag, body)
 
 
 def all_of(state: State, found: Sequence[Job]) -> list[shapes.Job]:
@@ -22,6 +42,12 @@ def one(state: State, job: Job, response: Response) -> shapes.Job:
     place = place_of(state, job)
     response.headers["ETag"] = etags.of(job, place)
     return at(state, job, place)
+
+
+def new(state: State, job: Job, place: backlog.Place | None) -> tuple[shapes.Job, str]:
+    """A job just written, and its ETag: nothing of it need be read again."""
+    standing = None if place is None else _place(state, job, place)
+    return _view(job, standing, [birth.event(job)]), etags.of(job, standing)
 
 
 def at(state: State, job: Job, place: shapes.QueuePlace | None) -> shapes.Job:

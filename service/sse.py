@@ -31,7 +31,7 @@ async def stream(
         # It is of another job, or of a database that has since been put back to an earlier day: it says nothing of what was heard.
         yield _resync("unknown_event_id")
         after = 0
-    shown, quiet = b"", 0.0
+    shown, live, quiet = None, b"", 0.0
     with tails.following(job) as tail:
         while not stopping.is_set():
             try:
@@ -46,13 +46,15 @@ async def stream(
                 continue
             if job.is_terminal and after >= job.event_seq:
                 return
-            live = _live(job)
-            if live != shown:
+            is_new = False
+            if job is not shown:  # else the numbers are the same, and need not be written to be compared
+                before, live, shown = live, _live(job), job
+                is_new = live != before
+            if is_new:
                 yield live
             elif quiet >= keep_alive_seconds:
                 yield KEEPALIVE_COMMENT
-            quiet = 0.0 if events or live != shown or quiet >= keep_alive_seconds else quiet + POLL_SECONDS
-            shown = live
+            quiet = 0.0 if events or is_new or quiet >= keep_alive_seconds else quiet + POLL_SECONDS
             await tail.next_tick()
 
 

@@ -3,7 +3,7 @@
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, fields
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -13,14 +13,16 @@ from contract import objects, queue
 from contract.artifacts import Artifacts
 from contract.errors import OperatorError
 from contract.settings import Settings
-from contract.store import Store, quotas
+from contract.store import Store, quotas, submissions
 from contract.store.quotas import Limits
-from service.bell import Bell
+from contract.store.submissions import Asked, Submission
+from service.bell import MAX_WAITING, Bell
 from service.callers import Gate
 from service.forecast import Forecast
 from service.hooks.courier import Courier
 from service.reconciler import Reconciler
 from service.tails import Tails
+from service.together import Together
 
 if TYPE_CHECKING:
     from celery import Celery
@@ -39,12 +41,14 @@ class State:
     artifacts: Artifacts
     celery: "Celery"
     bell: Bell
+    submitter: Together[Asked, Submission]
+    """Writes submissions down: those that come together in one commit."""
     tails: Tails
     courier: Courier
     stopping: threading.Event
     """Set when the process is asked to end: streams and loops look at it."""
     gate: Gate
-    forecast: Forecast = field(default_factory=Forecast)
+    forecast: Forecast
 
 
 @contextmanager
@@ -53,7 +57,9 @@ def opened(settings: Settings, stopping: threading.Event) -> Iterator[State]:
     store = Store(settings.database_url)
     artifacts = objects.opened(settings)
     celery = queue.app(settings.redis_url)
-    bell = Bell(partial(queue.ring, celery))
+    forecast = Forecast()
+    bell = Bell(partial(queue.ring, celery), partial(_crew, forecast, store))
+    submitter: Together[Asked, Submission] = Together(partial(submissions.write, store), submissions.MOST, "submitter")
     reconciler = Reconciler(
         store,
         artifacts,
@@ -67,16 +73,26 @@ def opened(settings: Settings, stopping: threading.Event) -> Iterator[State]:
     _settle(store, settings)
     courier = Courier(store, settings, stopping)
     bell.start()
+    submitter.start()
     reconciler.start()
     courier.start()
     try:
-        yield State(settings, store, artifacts, celery, bell, Tails(store), courier, stopping, Gate(settings))
+        yield State(settings, store, artifacts, celery, bell, submitter, Tails(store), courier, stopping, Gate(settings), forecast)
     finally:
         stopping.set()
+        submitter.stop(_STOP_SECONDS)  # before the bell, which rings for what was written
         courier.stop(_STOP_SECONDS / 2)
         bell.stop()
         reconciler.join(_STOP_SECONDS)
         store.close()
+
+
+def _crew(forecast: Forecast, store: Store) -> int:
+    """How many workers there are, as last seen; many, where nobody can say."""
+    try:
+        return forecast.look(store).workers
+    except OperatorError:
+        return MAX_WAITING
 
 
 def _settle(store: Store, settings: Settings) -> None:

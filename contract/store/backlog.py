@@ -1,10 +1,11 @@
 """How much work waits, how much of it is under way, and how long such work took lately."""
 
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Label, Select, func, select
+from sqlalchemy import Connection, Label, Select, func, select
 
 from contract.job import HELD, OPEN, Job, JobState
 from contract.spec import JobSpec
@@ -60,11 +61,28 @@ def places(store: Store, found: Sequence[Job]) -> dict[str, Place]:
     """Where each of these jobs that is queued stands among all queued ones."""
     if not any(job.state is JobState.QUEUED for job in found):
         return {}
-    order = func.row_number().over(order_by=(jobs.c.priority.desc(), jobs.c.id)).label("position")
-    ranked = select(jobs.c.id, order).where(jobs.c.state == JobState.QUEUED.value).subquery()
     with store.read() as connection:
-        rows_found = connection.execute(select(ranked).where(ranked.c.id.in_([job.id for job in found]))).all()
-    return {row.id: Place(row.position, row.position - 1) for row in rows_found}
+        return places_among(connection, found)
+
+
+def places_among(connection: Connection, found: Sequence[Job]) -> dict[str, Place]:
+    """As `places`, within a transaction."""
+    waiting: dict[int, list[str]] = defaultdict(list)
+    for job in found:
+        if job.state is JobState.QUEUED:
+            waiting[job.priority].append(job.id)
+    return {row.id: Place(row.position, row.position - 1) for each in waiting.items() for row in connection.execute(_standing(*each))}
+
+
+def _standing(priority: int, job_ids: Sequence[str]) -> Select[*tuple[Any, ...]]:
+    """Positions of queued jobs of this priority. What is before all of them is counted in the index and not numbered row by row."""
+    queue = jobs.c.state == JobState.QUEUED.value
+    alike = queue & (jobs.c.priority == priority)
+    before = select(func.count()).select_from(jobs).where(queue, jobs.c.priority > priority).scalar_subquery()
+    older = select(func.count()).select_from(jobs).where(alike, jobs.c.id < min(job_ids)).scalar_subquery()
+    number = (before + older + func.row_number().over(order_by=jobs.c.id)).label("position")
+    ranked = select(jobs.c.id, number).where(alike, jobs.c.id.between(min(job_ids), max(job_ids))).subquery()
+    return select(ranked).where(ranked.c.id.in_(job_ids))
 
 
 def queued(store: Store, limit: int) -> list[Task]:

@@ -43,7 +43,7 @@ class Store:
     @contextmanager
     def read(self) -> Iterator[Connection]:
         """A snapshot to read from. Raises StoreUnavailableError where the database does not answer."""
-        with _told(), self.engine.connect() as connection, connection.begin():
+        with told_as_ours(), self.engine.connect() as connection, connection.begin():
             yield connection
 
     @contextmanager
@@ -52,7 +52,7 @@ class Store:
 
         Commits on leaving, rolls back on any exception. Raises StoreUnavailableError where the database does not answer.
         """
-        with _told(), self.engine.connect().execution_options(**{_WRITES: True}) as connection, connection.begin():
+        with told_as_ours(), self.engine.connect().execution_options(**{_WRITES: True}) as connection, connection.begin():
             yield connection
 
     def now(self, connection: Connection) -> float:
@@ -71,6 +71,25 @@ def alone(connection: Connection, what: str) -> None:
     """
     if connection.dialect.name == "postgresql":
         connection.execute(select(func.pg_advisory_xact_lock(_ALONE, func.hashtext(what))))
+
+
+@contextmanager
+def told_as_ours() -> Iterator[None]:
+    """Within this, StoreUnavailableError is raised for whatever the driver says of a database that does not answer."""
+    try:
+        yield
+    except (OperationalError, InterfaceError) as error:
+        raise StoreUnavailableError(f"the database does not answer: {_cause(error)}") from error
+    except PoolTimeoutError as error:
+        raise StoreUnavailableError("every connection to the database is in use; try again") from error
+    except DBAPIError as error:
+        if type(error) is DatabaseError and "not a database" in str(error.orig):
+            raise StoreUnavailableError(f"the database cannot be read: {_cause(error)}") from error
+        if getattr(error.orig, "sqlstate", None) == _READ_ONLY:
+            raise StoreUnavailableError(f"the database takes no writes: {_cause(error)}") from error
+        if error.connection_invalidated:
+            raise StoreUnavailableError(f"the database closed the connection: {_cause(error)}") from error
+        raise
 
 
 _NOW_SQLITE = text("SELECT (julianday('now') - 2440587.5) * 86400.0")
@@ -117,24 +136,6 @@ def _prepare_sqlite(connection: sqlite3.Connection, _entry: ConnectionPoolEntry)
 
 def _begin_sqlite(connection: Connection) -> None:
     connection.exec_driver_sql("BEGIN IMMEDIATE" if connection.get_execution_options().get(_WRITES) else "BEGIN")
-
-
-@contextmanager
-def _told() -> Iterator[None]:
-    try:
-        yield
-    except (OperationalError, InterfaceError) as error:
-        raise StoreUnavailableError(f"the database does not answer: {_cause(error)}") from error
-    except PoolTimeoutError as error:
-        raise StoreUnavailableError("every connection to the database is in use; try again") from error
-    except DBAPIError as error:
-        if type(error) is DatabaseError and "not a database" in str(error.orig):
-            raise StoreUnavailableError(f"the database cannot be read: {_cause(error)}") from error
-        if getattr(error.orig, "sqlstate", None) == _READ_ONLY:
-            raise StoreUnavailableError(f"the database takes no writes: {_cause(error)}") from error
-        if error.connection_invalidated:
-            raise StoreUnavailableError(f"the database closed the connection: {_cause(error)}") from error
-        raise
 
 
 def _cause(error: DBAPIError) -> str:

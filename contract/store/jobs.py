@@ -1,31 +1,33 @@
 """What clients do with jobs: submit, read, amend, cancel, pause, resume, retry, extend, clone."""
 
-import hashlib
-import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from typing import Final
 
-from sqlalchemy import ColumnElement, Connection, select
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy import Connection, bindparam, select
 
-from contract import amendment, continuation, ids, lifecycle
+from contract import amendment, continuation, lifecycle
 from contract.amendment import Amendment
 from contract.continuation import Begin, Continuation, Relation, Resume
-from contract.errors import GoneError, IdempotencyMismatchError, NotFoundError, StateConflictError
+from contract.errors import NotFoundError, StateConflictError
 from contract.job import Job, JobState, Json
 from contract.lifecycle import Actor
 from contract.spec import JobSpec
-from contract.store import beginnings, rows
+from contract.store import backlog, beginnings, birth, rows, submissions
+from contract.store.backlog import Place
 from contract.store.engine import Store
+from contract.store.submissions import Asked, Submission
 from contract.store.tables import STANDING_RETRY, job_events, jobs, results
 
-
-@dataclass(frozen=True, slots=True)
-class Submission:
-    """What became of a submission: the job, and whether it is there since an earlier one that this one repeats."""
-
-    job: Job
-    replayed: bool
+# Made once: to build a statement costs more than to run one of these.
+_NAMED = (jobs.c.id == bindparam("id"), jobs.c.tenant == bindparam("tenant"), jobs.c.deleted_at.is_(None))
+_ONE: Final = select(jobs).where(*_NAMED)
+_VERSION: Final = select(jobs.c.version).where(*_NAMED)
+_MOVES: Final = (
+    select(job_events)
+    .where(job_events.c.job_id.in_(bindparam("job_ids", expanding=True)), job_events.c.type == "status")
+    .order_by(job_events.c.job_id, job_events.c.seq)
+)
 
 
 def submit(store: Store, tenant: str, spec: JobSpec, key: str | None = None) -> Submission:
@@ -35,11 +37,10 @@ def submit(store: Store, tenant: str, spec: JobSpec, key: str | None = None) -> 
     if that job was deleted. Raises InvalidSpecError where the spec names weights that are not there.
     """
 
-    def first(connection: Connection, now: float) -> Job:
-        beginnings.assert_there(connection, tenant, spec)
-        return _new(tenant, spec, now)
-
-    return _once(store, tenant, key, spec.model_dump(mode="json"), first)
+    [done] = submissions.write(store, [Asked(tenant, spec, key)])
+    if isinstance(done, Exception):
+        raise done
+    return done
 
 
 def assert_possible(store: Store, tenant: str, spec: JobSpec) -> None:
@@ -61,7 +62,7 @@ def retry(store: Store, tenant: str, job_id: str, begin: Begin = "last", resume:
         if standing := _standing_retry(connection, parent):
             return Submission(_assert_as_asked(standing, asked), replayed=True)
         now = store.now(connection)
-        return Submission(rows.create(connection, _new(tenant, asked.spec, now, asked), now), replayed=False)
+        return Submission(rows.create(connection, birth.of(tenant, asked.spec, now, asked), now), replayed=False)
 
 
 def extend(store: Store, tenant: str, job_id: str, epochs: int, key: str | None = None, beside: Json | None = None) -> Submission:
@@ -71,12 +72,14 @@ def extend(store: Store, tenant: str, job_id: str, epochs: int, key: str | None 
     and IdempotencyMismatchError.
     """
 
+    request: Json = {"extend": job_id, "epochs": epochs} | ({"beside": beside} if beside else {})
+
     def extension(connection: Connection, now: float) -> Job:
         parent = rows.lock(connection, job_id, tenant)
         asked = continuation.extension(replace(parent, spec=parent.spec | (beside or {})), _stop_reason(connection, parent), epochs)
-        return _new(tenant, asked.spec, now, asked)
+        return birth.of(tenant, asked.spec, now, asked)
 
-    return _once(store, tenant, key, {"extend": job_id, "epochs": epochs} | ({"beside": beside} if beside else {}), extension)
+    return _once(store, tenant, key, request, extension)
 
 
 def clone(store: Store, tenant: str, job_id: str, specify: Callable[[Job], JobSpec], request: Json, key: str | None = None) -> Submission:
@@ -90,7 +93,7 @@ def clone(store: Store, tenant: str, job_id: str, specify: Callable[[Job], JobSp
         parent = rows.lock(connection, job_id, tenant)
         spec = specify(parent)
         beginnings.assert_there(connection, tenant, spec)
-        return _new(tenant, spec, now, Continuation(parent.id, Relation.CLONE, spec, None, None, None))
+        return birth.of(tenant, spec, now, Continuation(parent.id, Relation.CLONE, spec, None, None, None))
 
     return _once(store, tenant, key, {"clone": job_id, **request}, copy)
 
@@ -98,10 +101,14 @@ def clone(store: Store, tenant: str, job_id: str, specify: Callable[[Job], JobSp
 def get(store: Store, tenant: str, job_id: str) -> Job:
     """The job as it stands. Raises NotFoundError, also for another tenant's and for one that was deleted."""
     with store.read() as connection:
-        row = connection.execute(select(jobs).where(*_visible(tenant, job_id))).mappings().one_or_none()
-    if row is None:
-        raise NotFoundError("job", job_id)
-    return rows.from_row(row)
+        return _found(connection, tenant, job_id)
+
+
+def get_placed(store: Store, tenant: str, job_id: str) -> tuple[Job, Place | None]:
+    """The same, and where it stands in the queue while it is queued: one statement otherwise."""
+    with store.read() as connection:
+        job = _found(connection, tenant, job_id)
+        return job, backlog.places_among(connection, [job]).get(job.id)
 
 
 def owned(store: Store, tenant: str, job_ids: Sequence[str]) -> set[str]:
@@ -114,7 +121,7 @@ def owned(store: Store, tenant: str, job_ids: Sequence[str]) -> set[str]:
 def version(store: Store, tenant: str, job_id: str) -> int:
     """The job's version alone, for who waits for it to change: cheaper than the job. Raises NotFoundError, as `get` does."""
     with store.read() as connection:
-        found = connection.execute(select(jobs.c.version).where(*_visible(tenant, job_id))).scalar_one_or_none()
+        found = connection.execute(_VERSION, {"tenant": tenant, "id": job_id}).scalar_one_or_none()
     if found is None:
         raise NotFoundError("job", job_id)
     return int(found)
@@ -155,14 +162,9 @@ def resume(store: Store, tenant: str, job_id: str) -> tuple[Job, bool]:
 
 def transitions(store: Store, job_ids: Sequence[str]) -> dict[str, list[rows.Event]]:
     """The status events of each job, oldest first."""
-    query = (
-        select(job_events)
-        .where(job_events.c.job_id.in_(job_ids), job_events.c.type == "status")
-        .order_by(job_events.c.job_id, job_events.c.seq)
-    )
     found: dict[str, list[rows.Event]] = {job_id: [] for job_id in job_ids}
     with store.read() as connection:
-        for row in connection.execute(query).mappings():
+        for row in connection.execute(_MOVES, {"job_ids": job_ids}).mappings():
             found[row["job_id"]].append(rows.Event(**row))
     return found
 
@@ -181,8 +183,11 @@ def result(store: Store, job_id: str) -> Json | None:
     return body
 
 
-def _visible(tenant: str, job_id: str) -> tuple[ColumnElement[bool], ...]:
-    return (jobs.c.id == job_id, jobs.c.tenant == tenant, jobs.c.deleted_at.is_(None))
+def _found(connection: Connection, tenant: str, job_id: str) -> Job:
+    row = connection.execute(_ONE, {"tenant": tenant, "id": job_id}).mappings().one_or_none()
+    if row is None:
+        raise NotFoundError("job", job_id)
+    return rows.from_row(row)
 
 
 def _moved(store: Store, tenant: str, job_id: str, deed: Callable[[Job, float], Job]) -> tuple[Job, bool]:
@@ -194,72 +199,9 @@ def _moved(store: Store, tenant: str, job_id: str, deed: Callable[[Job, float], 
 
 
 def _once(store: Store, tenant: str, key: str | None, request: Json, make: Callable[[Connection, float], Job]) -> Submission:
-    """The job that `make` makes of the request, or the one that it made when the key came with the same request before.
-
-    Raises IdempotencyMismatchError where it came with another one.
-    """
-    digest = _sha256(request)
-    # Looked for first: what was asked once is answered again though by now it could not be asked anew.
-    if key is not None and (earlier := _earlier(store, tenant, key, digest)):
-        return Submission(earlier, replayed=True)
-    try:
-        with store.write() as connection:
-            now = store.now(connection)
-            job = replace(make(connection, now), idempotency_key=key, request_sha256=digest if key is not None else None)
-            return Submission(rows.create(connection, job, now), replayed=False)
-    except IntegrityError:
-        earlier = None if key is None else _earlier(store, tenant, key, digest)
-        if earlier is None:
-            raise
-        return Submission(earlier, replayed=True)
-
-
-def _earlier(store: Store, tenant: str, key: str, digest: str) -> Job | None:
-    query = select(jobs).where(jobs.c.tenant == tenant, jobs.c.idempotency_key == key)
-    with store.read() as connection:
-        row = connection.execute(query).mappings().one_or_none()
-    if row is None:
-        return None
-    job = rows.from_row(row)
-    if job.request_sha256 != digest:
-        raise IdempotencyMismatchError(f"the Idempotency-Key was used for job {job.id} with another request; take a new key for a new job")
-    if job.deleted_at is not None:
-        # A late repetition must not bring back what was deleted on purpose.
-        raise GoneError(f"the Idempotency-Key was used for job {job.id}, which was deleted since; take a new key for a new job")
-    return job
-
-
-def _new(tenant: str, spec: JobSpec, now: float, origin: Continuation | None = None) -> Job:
-    document = spec.model_dump(mode="json")
-    return Job(
-        id=ids.job(),
-        tenant=tenant,
-        name=spec.name,
-        metadata=dict(spec.metadata),
-        spec=document,
-        spec_sha256=_sha256(document),
-        status_reason=f"{origin.relation} of {origin.parent_job_id}" if origin else "submitted",
-        priority=spec.priority,
-        device=spec.device,
-        available_at=now,
-        created_at=now,
-        updated_at=now,
-        queue_deadline_at=now + spec.limits.max_queue_seconds,
-        # The submitter rings once itself; the reconciler rings again if nobody came.
-        next_ring_at=now + lifecycle.RING_SECONDS,
-        epochs=spec.most_epochs,
-        parent_job_id=origin.parent_job_id if origin else None,
-        parent_relation=origin.relation.value if origin else None,
-        start_checkpoint_id=origin.start_checkpoint_id if origin else None,
-        init_checkpoint_id=spec.init_from,
-        resumes_on=origin.resumes_on if origin else None,
-        best=origin.best if origin else None,
-        best_checkpoint_id=origin.best["checkpoint_id"] if origin and origin.best else None,
-    )
-
-
-def _sha256(document: Json) -> str:
-    return hashlib.sha256(json.dumps(document, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+    with store.write() as connection:
+        now = store.now(connection)
+        return submissions.once(connection, tenant, key, lambda: request, lambda: make(connection, now), now)
 
 
 def _standing_retry(connection: Connection, parent: Job) -> Job | None:

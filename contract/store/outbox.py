@@ -1,11 +1,17 @@
 """How a move of a job becomes messages to webhooks: rows written in the transaction of the move, so that neither is without the other."""
 
-from sqlalchemy import Connection, insert, select
+from typing import Final
+
+from sqlalchemy import Connection, bindparam, insert, select
 
 from contract import ids, webhooks
 from contract.job import Job
 from contract.store import tables
 from contract.webhooks import DeliveryState
+
+_LISTENERS: Final = select(tables.webhooks.c.id, tables.webhooks.c.events).where(
+    tables.webhooks.c.tenant == bindparam("tenant"), tables.webhooks.c.enabled == 1
+)
 
 
 def tell(connection: Connection, before: Job | None, after: Job, actor: str, now: float) -> None:
@@ -13,9 +19,7 @@ def tell(connection: Connection, before: Job | None, after: Job, actor: str, now
     kind = webhooks.OF_STATE.get(after.state)
     if kind is None:
         return
-    query = select(tables.webhooks.c.id, tables.webhooks.c.events)
-    query = query.where(tables.webhooks.c.tenant == after.tenant, tables.webhooks.c.enabled == 1)
-    heard_by = [row.id for row in connection.execute(query) if kind.value in row.events]
+    heard_by = [row.id for row in connection.execute(_LISTENERS, {"tenant": after.tenant}) if kind.value in row.events]
     if not heard_by:
         return
     message = {

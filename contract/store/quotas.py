@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Final
 
-from sqlalchemy import Connection, delete, func, insert, select, text, update
+from sqlalchemy import Connection, bindparam, delete, func, insert, or_, select, text, update
 
 from contract.errors import QuotaExceededError, QuotaSpentError
 from contract.job import HELD, Job, JobState
@@ -14,6 +14,7 @@ from contract.store.tables import checkpoints, datasets, device_use, jobs, quota
 EVERYBODY: Final = "*"
 """In place of a tenant: those without limits of their own."""
 _HELD: Final = [state.value for state in HELD]
+_OF_TENANT: Final = select(quotas).where(or_(quotas.c.tenant == bindparam("tenant"), quotas.c.tenant == EVERYBODY))
 _ONE_CLAIM_AT_A_TIME: Final = text("SELECT pg_advisory_xact_lock(7421002)")
 
 
@@ -135,7 +136,7 @@ def note_move(connection: Connection, before: Job, after: Job, now: float) -> No
 
 
 def _limits(connection: Connection, tenant: str) -> Limits:
-    rows = connection.execute(select(quotas).where(quotas.c.tenant.in_([tenant, EVERYBODY]))).mappings().all()
+    rows = connection.execute(_OF_TENANT, {"tenant": tenant}).mappings().all()
     found = {row["tenant"]: Limits(**{field.name: row[field.name] for field in fields(Limits)}) for row in rows}
     return found.get(tenant) or found.get(EVERYBODY) or Limits()
 

@@ -14,6 +14,8 @@ from contract.store.tables import job_events, jobs
 
 EventType = Literal["status", "epoch", "checkpoint", "warning", "log"]
 Level = Literal["info", "warning", "error"]
+_NEW_JOB = insert(jobs)
+_NEW_EVENT = insert(job_events)
 _JSON_FIELDS = frozenset({"metadata", "spec", "error", "latest_metrics", "data", "machine", "best"})
 
 
@@ -85,19 +87,19 @@ def create(connection: Connection, job: Job, now: float) -> Job:
     """Write a new job and its first event. Raises InvalidSpecError where the data set that it names is gone, and QuotaExceededError
     where the tenant may not have another job."""
     job = replace(job, event_seq=1)
-    connection.execute(insert(jobs).values(to_row(job)))
-    _insert(
-        connection,
-        job.id,
-        0,
-        (Note("status", "queued", {"from": None, "to": job.state.value, "reason": job.status_reason, "actor": Actor.CLIENT.value}),),
-        now,
-    )
+    # The row as parameters of one statement: as `values` of a new one, its fifty columns would cost most of a submission's time.
+    connection.execute(_NEW_JOB, to_row(job))
+    _insert(connection, job.id, 0, (born(job),), now)
     datasets.hold(connection, job)
     # Once it is written, so that a submission repeated under its key meets the key first.
     quotas.assert_room_for_job(connection, job.tenant, now)
     outbox.tell(connection, None, job, Actor.CLIENT, now)
     return job
+
+
+def born(job: Job) -> Note:
+    """The first note of a new job."""
+    return Note("status", "queued", {"from": None, "to": job.state.value, "reason": job.status_reason, "actor": Actor.CLIENT.value})
 
 
 def _append(connection: Connection, job: Job, notes: tuple[Note, ...], now: float) -> Job:
@@ -120,7 +122,7 @@ def _insert(connection: Connection, job_id: str, after_seq: int, notes: tuple[No
         }
         for seq, note in enumerate(notes, start=after_seq + 1)
     ]
-    connection.execute(insert(job_events), rows)
+    connection.execute(_NEW_EVENT, rows)
 
 
 def _status(before: Job, after: Job, actor: Actor) -> Note:

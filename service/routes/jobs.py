@@ -2,19 +2,19 @@
 
 from typing import Annotated, Any, Final
 
-import anyio.to_thread
 from fastapi import APIRouter, Header, Query, Request, Response, status
+from fastapi.concurrency import run_in_threadpool
 
 from contract.amendment import Amendment
 from contract.job import Job
 from contract.store import backlog, jobs, listing, removal
+from contract.store.submissions import Asked
 from service import actions, cursors, deps, etags, shapes, shown, specs, views, waiting
 from service.body import Document
 from service.errors import InvalidBodyError
 from service.filters import Filters
-from service.keys import CREATED, Key, created, read
+from service.keys import CREATED, Key, born, created, read
 from service.openapi import AMENDMENT_BODY, SPEC_BODY, header, problems
-from service.state import State
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
 
@@ -31,10 +31,13 @@ IfMatch = Annotated[
     operation_id="submit_job",
     summary="Submit a training job",
     status_code=status.HTTP_201_CREATED,
+    response_model=shapes.Job,
     responses={201: {"headers": CREATED}, **problems(400, 410, 413, 415, 422, 503)},
     openapi_extra=SPEC_BODY,
 )
-def submit(document: Document, response: Response, state: deps.State, tenant: deps.Tenant, idempotency_key: Key = None) -> shapes.Job:
+async def submit(
+    document: Document, response: Response, state: deps.State, tenant: deps.Tenant, idempotency_key: Key = None
+) -> Response | shapes.Job:
     """Check the spec, write the job down, and tell a free worker. After a 201 the job is kept whatever breaks, and ends in
     exactly one of `succeeded`, `failed` and `cancelled`.
 
@@ -42,8 +45,14 @@ def submit(document: Document, response: Response, state: deps.State, tenant: de
     stands by then, and `Idempotency-Replayed: true`; the same key with another spec answers 422. The key serves as long as the job
     does; once that was deleted it answers 410, so that a late repetition brings nothing back.
     """
-    submission = jobs.submit(state.store, tenant, specs.read(document, state.store, tenant), read(idempotency_key))
-    return created(submission, response, state)
+    key = read(idempotency_key)
+    spec = specs.plain(document)
+    if spec is None:
+        spec = await run_in_threadpool(specs.read, document, state.store, tenant)
+    submission = await state.submitter.ask(Asked(tenant, spec, key))
+    if submission.replayed:
+        return await run_in_threadpool(created, submission, response, state)
+    return await born(submission, state)
 
 
 @router.post(
@@ -86,7 +95,6 @@ def listed(filters: Annotated[Filters, Query()], state: deps.State, tenant: deps
 )
 async def get(
     request: Request,
-    response: Response,
     job_id: deps.JobId,
     state: deps.State,
     tenant: deps.Tenant,
@@ -94,25 +102,22 @@ async def get(
     prefer: Annotated[
         str | None, Header(description="`wait=30`: answer at the next change, after so many seconds at most; 60 at most.")
     ] = None,
-) -> Response | shapes.Job:
+) -> Response:
     """The job as it stands: status with its history, progress, newest metrics, and where to read on.
 
     With `If-None-Match` a job that has not changed is a 304 without a body. With `Prefer: wait=30` the reply waits for a change from
     what `If-None-Match` names, or from now: a client that asks again and again with the newest ETag hears of every status at once. A
     job that has ended is not waited for.
     """
-    job, place = await anyio.to_thread.run_sync(_look, state, tenant, job_id)
+    seen = await run_in_threadpool(shown.look, state, tenant, job_id, if_none_match)
     seconds = waiting.asked_seconds(prefer)
-    is_known = etags.holds(if_none_match, etags.of(job, place))
-    if seconds and (is_known or if_none_match is None) and not job.is_terminal:
-        await waiting.for_change(request, state.store, tenant, job_id, job.version, seconds, state.stopping)
-        job, place = await anyio.to_thread.run_sync(_look, state, tenant, job_id)
-        is_known = etags.holds(if_none_match, etags.of(job, place))
-    headers = {"ETag": etags.of(job, place)} | ({} if seconds is None else {"Preference-Applied": f"wait={seconds}"})
-    if is_known:
+    if seconds and (seen.body is None or if_none_match is None) and not seen.job.is_terminal:
+        await waiting.for_change(request, state.store, tenant, job_id, seen.job.version, seconds, state.stopping)
+        seen = await run_in_threadpool(shown.look, state, tenant, job_id, if_none_match)
+    headers = {"ETag": seen.etag} | ({} if seconds is None else {"Preference-Applied": f"wait={seconds}"})
+    if seen.body is None:
         return Response(status_code=status.HTTP_304_NOT_MODIFIED, headers=headers)
-    response.headers.update(headers)
-    return await anyio.to_thread.run_sync(shown.at, state, job, place)
+    return Response(seen.body, headers=headers, media_type="application/json")
 
 
 @router.patch(
@@ -151,11 +156,6 @@ def delete(job_id: deps.JobId, store: deps.Store, tenant: deps.Tenant, if_match:
     """
     removal.hide(store, tenant, job_id, lambda job: etags.assert_match(if_match, job))
     return Response(status_code=status.HTTP_204_NO_CONTENT)
-
-
-def _look(state: State, tenant: str, job_id: str) -> tuple[Job, shapes.QueuePlace | None]:
-    job = jobs.get(state.store, tenant, job_id)
-    return job, shown.place_of(state, job)
 
 
 def _amendment(asked: actions.Change, job: Job) -> Amendment:

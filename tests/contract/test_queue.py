@@ -16,7 +16,7 @@ def test_a_setting_is_one_that_celery_knows_and_takes(name: str) -> None:
 
 
 def test_a_ring_without_a_broker_is_false_and_raises_nothing() -> None:
-    assert queue.ring(queue.app(NOWHERE), "job_1") is False
+    assert queue.ring(queue.app(NOWHERE), ["job_1", "job_2"]) is False
 
 
 def test_a_broker_that_is_away_is_told_with_its_cause() -> None:

@@ -5,8 +5,12 @@ from typing import Any
 
 import httpx
 import pytest
+from sqlalchemy import event
 
+from contract.settings import Settings
+from contract.store import Store
 from service import waiting
+from service.app import create_app
 from tests.service.conftest import Hands
 
 pytestmark = pytest.mark.anyio
@@ -24,6 +28,22 @@ async def test_the_etag_of_the_submission_is_that_of_the_job_and_spares_reading_
     again = await client.get(created.headers["location"], headers=known)
     assert (again.status_code, again.content, again.headers["etag"]) == (304, b"", created.headers["etag"])
     assert (await client.get(created.headers["location"], headers={"If-None-Match": '"other"'})).json() == created.json()
+
+
+async def test_a_job_is_read_by_one_statement_and_its_history_by_another_only_where_a_body_is_made(
+    settings: Settings, sqlite_store: Store, hands: Hands, serve: Any
+) -> None:
+    app, said = create_app(settings), []
+    async with serve(app) as client:
+        job_id = (await client.post("/v1/jobs", json={"dataset": {"kind": "fake"}})).json()["id"]
+        hands.claim(job_id)
+        known = await tag(client, job_id)
+        event.listen(app.state.held.store.engine, "before_cursor_execute", lambda *sent: said.append(sent[2].split()[0]))
+        first = await client.get(f"/v1/jobs/{job_id}", headers={"If-None-Match": known})
+        reads = said.count("SELECT")
+        again = await client.get(f"/v1/jobs/{job_id}")
+    assert (first.status_code, reads) == (304, 1)
+    assert (again.status_code, said.count("SELECT") - reads) == (200, 2)
 
 
 async def test_whatever_a_reply_shows_has_an_etag_of_its_own(client: httpx.AsyncClient, hands: Hands, job_id: str) -> None:

@@ -3,21 +3,29 @@
 import json
 import threading
 from collections.abc import AsyncIterator
+from contextlib import ExitStack
 from random import Random
 from typing import Any
 
 import anyio
 import anyio.lowlevel
+import anyio.to_thread
 import httpx
 import pytest
-from sqlalchemy import text
+from sqlalchemy import event, text
 
-from contract.store import Store, jobs
+from contract.job import Job
+from contract.lifecycle import Report
+from contract.spec import JobSpec
+from contract.store import Store, jobs, leases, news, removal
+from contract.store.leases import Lease
+from contract.store.rows import Note
 from service import sse, tails
 from service.tails import Tails
 
 pytestmark = pytest.mark.anyio
 
+SPEC = JobSpec.model_validate({"dataset": {"kind": "fake"}})
 STREAM = {"Accept": "text/event-stream"}
 
 
@@ -150,10 +158,10 @@ async def test_a_hundred_cuts_of_a_stream_leave_no_gap_and_no_double(sqlite_stor
 async def test_streams_of_one_job_share_what_is_read_of_it(
     sqlite_store: Store, client, hands, job_id: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    reads, get = [], jobs.get
-    monkeypatch.setattr(jobs, "get", lambda *asked: (reads.append(1), get(*asked))[1])
+    reads, read = [], news.of
+    monkeypatch.setattr(news, "of", lambda *asked: (reads.append(1), read(*asked))[1])
     lease, shared, heard = hands.claim(job_id), Tails(sqlite_store), [[] for _ in range(20)]
-    job = get(sqlite_store, "default", job_id)
+    job = jobs.get(sqlite_store, "default", job_id)
     with anyio.fail_after(60):
         async with anyio.create_task_group() as group:
             for each in heard:
@@ -164,6 +172,75 @@ async def test_streams_of_one_job_share_what_is_read_of_it(
     # Each stream for itself would read at least five times.
     assert len(reads) < 60
     assert shared._tails == {}
+
+
+async def test_all_jobs_that_are_followed_are_read_by_one_statement_a_tick(sqlite_store: Store) -> None:
+    made = [jobs.submit(sqlite_store, "default", SPEC).job for _ in range(30)]
+    shared, said = Tails(sqlite_store), []
+    event.listen(sqlite_store.engine, "before_cursor_execute", lambda *sent: said.append(sent[2]))
+    with ExitStack() as stack:
+        followed = [stack.enter_context(shared.following(job)) for job in made]
+        for tail in followed:
+            await tail.look()
+        quiet = [statement for statement in said if statement.startswith("SELECT")]
+        jobs.cancel(sqlite_store, "default", made[0].id)
+        jobs.pause(sqlite_store, "default", made[1].id)
+        await followed[0].next_tick()
+        said.clear()
+        for tail in followed:
+            await tail.look()
+        assert [tail.job.state.value for tail in followed[:3]] == ["cancelled", "paused", "queued"]
+        assert [[each.seq for each in await tail.events(1)] for tail in followed[:3]] == [[2], [2], []]
+    assert len(quiet) == 1
+    # The versions, the rows of the two, and their events.
+    assert len([statement for statement in said if statement.startswith("SELECT")]) == 3
+
+
+async def test_streams_of_many_jobs_beside_many_writers_tell_each_event_once_and_in_order(store: Store) -> None:
+    made = [jobs.submit(store, "default", SPEC).job for _ in range(6)]
+    shared, heard = Tails(store), {job.id: [] for job in made}
+
+    def write(some: list[Job]) -> None:
+        for job in some:
+            leased = leases.claim(store, job.id, "cpu", 60, job.id)
+            assert leased is not None
+        for number in range(8):
+            for job in some:
+                leases.renew(store, Lease(job.id, 1), 60, Report(step=number), [Note("log", "a"), Note("log", "b")])
+        for job in some:
+            leases.succeed(store, Lease(job.id, 1), {})
+
+    with anyio.fail_after(60):
+        async with anyio.create_task_group() as group:
+            for job in made:
+                group.start_soon(listening, sse.stream(shared, job, 0, threading.Event()), heard[job.id])
+            for some in (made[:3], made[3:]):
+                group.start_soon(anyio.to_thread.run_sync, write, some)
+    assert [durable("".join(each)) for each in heard.values()] == [list(range(1, 20))] * 6
+    assert shared._tails == {}
+
+
+async def test_more_events_than_are_read_at_once_are_read_to_the_end(sqlite_store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tails, "BATCH", 2)
+    job, heard = jobs.submit(sqlite_store, "default", SPEC).job, []
+    leases.claim(sqlite_store, "worker", "cpu", 60, job.id)
+    leases.renew(sqlite_store, Lease(job.id, 1), 60, Report(), [Note("log", str(number)) for number in range(7)])
+    with anyio.fail_after(30):
+        await listening(sse.stream(Tails(sqlite_store), job, 0, threading.Event()), heard, until=9)
+    assert durable("".join(heard)) == list(range(1, 10))
+
+
+async def test_a_stream_of_a_job_that_is_deleted_ends_and_leaves_the_others(sqlite_store: Store) -> None:
+    deleted, other = [jobs.submit(sqlite_store, "default", SPEC).job for _ in range(2)]
+    for job in (deleted, other):
+        jobs.cancel(sqlite_store, "default", job.id)
+    removal.hide(sqlite_store, "default", deleted.id)
+    shared, heard = Tails(sqlite_store), {deleted.id: [], other.id: []}
+    with anyio.fail_after(30):
+        async with anyio.create_task_group() as group:
+            for job in (deleted, other):  # as they were looked up before
+                group.start_soon(listening, sse.stream(shared, job, 1, threading.Event()), heard[job.id])
+    assert [durable("".join(heard[job.id])) for job in (deleted, other)] == [[], [2]]
 
 
 async def test_a_stream_ends_when_the_service_stops(sqlite_store: Store, client, job_id: str) -> None:

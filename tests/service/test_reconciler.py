@@ -3,6 +3,7 @@
 import hashlib
 import os
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -150,21 +151,55 @@ def test_the_loop_ends_when_the_service_does(rig: Rig) -> None:
 
 def test_the_bell_goes_on_after_a_ring_that_failed() -> None:
     heard: list[str] = []
-    both = threading.Event()
+    failed, both = threading.Event(), threading.Event()
 
-    def pull(job_id: str) -> None:
-        heard.append(job_id)
-        if job_id == "first":
+    def pull(job_ids: Sequence[str]) -> None:
+        heard.extend(job_ids)
+        if not failed.is_set():
+            failed.set()
             raise RuntimeError("no broker")
         both.set()
 
     bell = Bell(pull)
     bell.start()
     bell.ring("first")
+    assert failed.wait(30)
     bell.ring("second")
     assert both.wait(30)
     bell.stop()
     assert heard == ["first", "second"]
+
+
+def test_what_is_submitted_during_a_ring_is_rung_for_together_and_no_oftener_than_there_are_workers() -> None:
+    rung: list[list[str]] = []
+    under_way, go_on, done = threading.Event(), threading.Event(), threading.Event()
+
+    def pull(job_ids: Sequence[str]) -> None:
+        rung.append([*job_ids])
+        (done if under_way.is_set() else under_way).set()
+        assert go_on.wait(30)
+
+    bell = Bell(pull, workers=lambda: 3)
+    bell.start()
+    bell.ring("first")
+    assert under_way.wait(30)
+    for index in range(9):
+        bell.ring(f"job {index}")
+    go_on.set()
+    assert done.wait(30)
+    bell.stop()
+    assert rung == [["first"], ["job 0", "job 1", "job 2"]]
+
+
+def test_a_burst_is_rung_for_where_no_worker_was_seen_yet() -> None:
+    rung, done = [], threading.Event()
+    bell = Bell(lambda job_ids: (rung.extend(job_ids), done.set()), workers=lambda: 0)
+    for index in range(3):
+        bell.ring(f"job {index}")
+    bell.start()
+    assert done.wait(30)
+    bell.stop()
+    assert rung == ["job 0"]
 
 
 def test_ringing_returns_while_the_broker_hangs_and_more_wait_than_may(monkeypatch: pytest.MonkeyPatch) -> None:
