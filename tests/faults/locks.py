@@ -23,7 +23,8 @@ def storm(url: str, transactions: int, seed: int, processes: int = 6) -> Report:
     """Share `transactions` among processes that fight over the migrated SQLite file at `url`; one of them is killed in mid-transaction."""
     report, chance = Report("locks", seed=seed), random.Random(seed)
     # The killed one has less to do, so that the others go on beside what it left behind.
-    shares = [max(1, transactions // processes // (4 if index == 0 else 1)) for index in range(processes)]
+    share = -(-transactions * 4 // (4 * processes - 3))
+    shares = [max(1, share // 4), *[share] * (processes - 1)]
     fighters = [_started(url, share, chance.randrange(1 << 30), dies=index == 0) for index, share in enumerate(shares)]
     done: Counter[str] = Counter()
     for index, fighter in enumerate(fighters):

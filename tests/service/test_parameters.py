@@ -32,6 +32,20 @@ async def test_an_unknown_parameter_is_refused_on_every_route(standing: httpx.As
     assert told["/query/no_such_thing_at_all"].startswith("there is no such parameter")
 
 
+@pytest.mark.parametrize(
+    "path", [path for path in GETS if any(each["in"] == "query" for each in DOCUMENT["paths"][path]["get"].get("parameters", []))]
+)
+async def test_every_parameter_that_is_described_is_known(standing: httpx.AsyncClient, path: str) -> None:
+    described = [each["name"] for each in DOCUMENT["paths"][path]["get"]["parameters"] if each["in"] == "query"]
+    reply = await standing.get(named(path), params=dict.fromkeys(described, "1"))
+    assert "there is no such parameter" not in reply.text
+
+
+async def test_no_request_waits_until_the_api_has_described_itself(client: httpx.AsyncClient) -> None:
+    assert (await client.get("/v1/jobs?limit=1")).status_code == 200
+    assert client._transport.app.openapi_schema is None  # type: ignore[attr-defined]
+
+
 @pytest.mark.parametrize("path", ["/healthz", "/metrics"])
 async def test_a_probe_may_add_what_it_likes(standing: httpx.AsyncClient, path: str) -> None:
     assert (await standing.get(f"{path}?t=1")).status_code == 200
