@@ -11,7 +11,7 @@ SEED = 20261122
 
 @pytest.mark.timeout(900)
 def test_nothing_that_befalls_the_broker_loses_or_delays_a_job() -> None:
-    report = broker(10, SEED)
+    report = broker(20, SEED)
     report.assert_kept()
-    assert report.faults == 10
+    assert report.faults == 20
     assert report.counts.keys() >= {"absent from the start", "drained, shut", "drained, hole"}
