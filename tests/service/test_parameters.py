@@ -1,10 +1,14 @@
 """A mistake in a query is told with its remedy on every route, and never passed over."""
 
 import re
+from typing import Annotated
 
 import httpx
 import pytest
+from fastapi import Depends, Request
+from fastapi.routing import APIRoute
 
+from service import parameters
 from service.illustration import operations
 from tests.service.description import document
 
@@ -71,3 +75,13 @@ async def test_the_value_that_was_meant_in_a_spec_is_told(standing: httpx.AsyncC
 async def test_every_operation_of_v1_says_that_it_may_answer_422() -> None:
     silent = [found["operationId"] for path, found in operations(DOCUMENT) if path.startswith("/v1/") and "422" not in found["responses"]]
     assert silent == []
+
+
+def test_a_parameter_that_a_dependency_of_a_route_takes_is_known() -> None:
+    def sized(size: int = 1) -> int:
+        return size
+
+    def endpoint(name: str, size: Annotated[int, Depends(sized)]) -> None: ...
+
+    request = Request({"type": "http", "route": APIRoute("/v1/things", endpoint)})
+    assert parameters.known(request) == ["name", "size"]
