@@ -314,17 +314,18 @@ async def _of_router(request: Request, error: Exception) -> Response:
         case HTTPStatus.NOT_FOUND:
             return reply(request, status, NotFoundError.code, "no such page; /docs lists the routes")
         case HTTPStatus.METHOD_NOT_ALLOWED:
-            allowed = _allowed(request) or (error.headers or {}).get("Allow", "GET, HEAD")
+            allowed = _allowed(request, (error.headers or {}).get("Allow", "GET"))
             return reply(request, status, "method_not_allowed", f"this page knows {allowed} only", headers={"Allow": allowed})
     return reply(request, status, status.name.lower(), status.description or status.phrase, headers=error.headers)
 
 
-def _allowed(request: Request) -> str:
+def _allowed(request: Request, by_router: str) -> str:
     """Every method that the path knows; the router itself names only those of the first route that has the path."""
     paths = request.app.openapi()["paths"]
     # A path as it stands goes before one that it would also fit: /v1/jobs/cancel is not the job called cancel.
-    known = paths.get(request.scope["path"]) or paths.get(getattr(request.scope.get("route"), "path", ""), {})
-    return ", ".join(sorted(method.upper() for method in known))
+    known = paths.get(request.scope["path"]) or paths.get(getattr(request.scope.get("route"), "path", "")) or by_router.split(", ")
+    methods = {method.upper() for method in known}
+    return ", ".join(sorted(methods | {"HEAD"} if "GET" in methods else methods))
 
 
 def _counted(faults: int, of: str) -> str:

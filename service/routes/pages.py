@@ -38,19 +38,19 @@ _SHOWN: Final = frozenset({".html", ".css", ".js", ".svg"})
 Known = Annotated[str | None, Header(alias="If-None-Match")]
 
 
-@router.api_route("/", methods=["GET", "HEAD"])
+@router.get("/")
 def dashboard(if_none_match: Known = None) -> Response:
     """The dashboard: one page that speaks to this API as any client does, with the key that is typed into it."""
     return _reply("index.html", if_none_match)
 
 
-@router.api_route("/docs", methods=["GET", "HEAD"])
+@router.get("/docs")
 def docs(if_none_match: Known = None) -> Response:
     """The description of the API, to read and to try out."""
     return _reply("docs.html", if_none_match)
 
 
-@router.api_route("/ui/{name:path}", methods=["GET", "HEAD"])
+@router.get("/ui/{name:path}")
 def asset(name: str, if_none_match: Known = None) -> Response:
     """A file that one of the pages loads."""
     if name not in names():

@@ -50,10 +50,15 @@ class Wire:
             await asyncio.sleep(pause)
 
     async def reply(self) -> tuple[int, dict[str, str], Any]:
+        status, headers = await self.head()
+        body = await self._reader.readexactly(int(headers.get("content-length", "0")))
+        return status, headers, json.loads(body or b"null")
+
+    async def head(self) -> tuple[int, dict[str, str]]:
+        """Of a reply: all there is of one to a HEAD."""
         head = (await asyncio.wait_for(self._reader.readuntil(b"\r\n\r\n"), 60)).decode()
         headers = {name.lower(): value for name, value in re.findall(r"^([^:\r\n]+): (.*)\r$", head, re.MULTILINE)}
-        body = await self._reader.readexactly(int(headers.get("content-length", "0")))
-        return int(head.split()[1]), headers, json.loads(body or b"null")
+        return int(head.split()[1]), headers
 
     async def is_closed(self) -> bool:
         """Once it is, or after a minute."""
