@@ -73,7 +73,7 @@ class Job:
     error: Json | None = None
     """`code`, `message`, `hint`, `retryable` of a failure."""
     version: int = 1
-    """Rises by one with every change of the row."""
+    """Rises by one with every change of the row but that of a ring, which shows nowhere."""
 
     priority: int = 0
     device: str = "auto"

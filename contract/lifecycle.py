@@ -294,9 +294,13 @@ def is_due_to_ring(job: Job, now: float) -> bool:
 
 def rung(job: Job, now: float) -> Job:
     """The job with its next ring put off. While every worker is busy nobody hears it, and rings must not pile up in the broker:
-    idle workers look at the table anyway."""
+    idle workers look at the table anyway.
+
+    The one deed that leaves the version as it is, since it changes nothing that anybody is shown: else whoever waits for a change, or
+    knows the job's ETag, would be sent the same again. A write that crosses it can lose or undo a ring, and nothing else.
+    """
     wait = min(LONGEST_RING_SECONDS, RING_SECONDS * 2.0 ** min(job.ring_seq, 16))
-    return replace(job, next_ring_at=now + wait, ring_seq=job.ring_seq + 1, version=job.version + 1)
+    return replace(job, next_ring_at=now + wait, ring_seq=job.ring_seq + 1)
 
 
 def backoff_seconds(crashes: int) -> float:
