@@ -62,7 +62,9 @@ def retry(store: Store, tenant: str, job_id: str, begin: Begin = "last", resume:
         if standing := _standing_retry(connection, parent):
             return Submission(_assert_as_asked(standing, asked), replayed=True)
         now = store.now(connection)
-        return Submission(rows.create(connection, birth.of(tenant, asked.spec, now, asked), now), replayed=False)
+        job = birth.of(tenant, asked.spec, now, asked)
+        rows.create(connection, [job], now)
+        return Submission(job, replayed=False)
 
 
 def extend(store: Store, tenant: str, job_id: str, epochs: int, key: str | None = None, beside: Json | None = None) -> Submission:

@@ -92,7 +92,7 @@ class Contender:
         """Leave half a submission behind: written, and not committed."""
         create = rows.create
 
-        def half(*given: Any) -> Job:
+        def half(*given: Any) -> None:
             create(*given)
             os.kill(os.getpid(), signal.SIGKILL)
             raise AssertionError("nobody outlives SIGKILL")
