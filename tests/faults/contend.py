@@ -12,7 +12,6 @@ from collections import Counter
 from typing import Any
 
 from contract.errors import LostLeaseError, StateConflictError, StoreUnavailableError
-from contract.job import Job
 from contract.lifecycle import Report
 from contract.spec import JobSpec
 from contract.store import Store, jobs, leases, listing, metrics, rows
