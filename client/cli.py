@@ -240,6 +240,8 @@ def update(
     as_json: AsJson = False,
 ) -> None:
     """Change a job's name, labels or priority."""
+    if wrong := next((given for given in label or [] if "=" not in given), None):
+        raise typer.BadParameter(f"'{wrong}' is no KEY=VALUE; '{wrong}=' takes the label away", param_hint="--label")
     labels = {key: value or None for key, _, value in (given.partition("=") for given in label or [])}
     asked = {"name": name, "priority": priority, "metadata": labels or None}
     with terminal.client_of(url) as client:

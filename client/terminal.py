@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 from typer.core import TyperGroup
 
-from client.errors import AddressError, ApiError, ClientError, ServerUnreachable, StackError
+from client.errors import AddressError, ApiError, ClientError, ServerUnreachable, StackError, UnusableFileError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -68,11 +68,16 @@ def watch(client: "Client", job_id: str, *, as_json: bool) -> None:
 
 @contextmanager
 def client_of(url: str) -> "Iterator[Client]":
-    """The SDK, imported only where a command needs it."""
+    """The SDK, imported only where a command needs it. Raises UnusableFileError where a file that it was given cannot be used."""
     from client.sdk import Client
 
-    with Client(url) as client:
-        yield client
+    try:
+        with Client(url) as client:
+            yield client
+    except OSError as error:
+        if error.filename is None:  # no file: a pipe, say, whose reader has gone
+            raise
+        raise UnusableFileError(f"{error.filename}: {error.strerror}; name another place") from error
 
 
 def read(file: str) -> "Json":
@@ -118,7 +123,7 @@ def _document(error: ClientError) -> "Json":
 
 def _code(error: ClientError) -> int:
     match error:
-        case AddressError():
+        case AddressError() | UnusableFileError():
             return REFUSED
         case ServerUnreachable():
             return UNREACHABLE
