@@ -86,12 +86,16 @@ def bound(settings: Settings) -> socket.socket:
     """A socket on the address of the settings. Raises OperatorError where it is taken or not ours."""
     try:
         family = socket.getaddrinfo(settings.host, settings.port, type=socket.SOCK_STREAM)[0][0]
-        return socket.create_server((settings.host, settings.port), family=family, backlog=2048)
+        listener = socket.create_server((settings.host, settings.port), family=family, backlog=2048)
     except OSError as error:
         raise OperatorError(
             f"cannot listen on {settings.host} port {settings.port}: {error.strerror}; "
             "stop what listens there, or set RIDGELINE_PORT to another port (0 takes a free one)"
         ) from error
+    # Connections have it from here: asyncio sets it only on those whose protocol number says TCP, which create_server leaves at 0. Without it
+    # a reply's body waits for the receipt of its head, which clients put off for 40 ms.
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return listener
 
 
 def _assert_usable(settings: Settings) -> None:

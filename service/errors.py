@@ -329,6 +329,7 @@ def _allowed(request: Request, by_router: str) -> str:
 
 
 def _counted(faults: int, of: str) -> str:
+    if faults > MAX_FAULTS:  # how many more is not counted to the end
+        return f"more than {MAX_FAULTS} things are wrong with the {of}; see errors for the first {MAX_FAULTS}"
     told = "one thing is" if faults == 1 else f"{faults} things are"
-    more = f" (the first {MAX_FAULTS} of them)" if faults > MAX_FAULTS else ""
-    return f"{told} wrong with the {of}; see errors{more}"
+    return f"{told} wrong with the {of}; see errors"
