@@ -7,7 +7,7 @@ import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from contract import ids
-from service import errors
+from service import problems
 
 FREE_CHUNKS: Final = 256
 CHUNK_BYTES: Final = 512
@@ -56,7 +56,7 @@ class Protocol(H11Protocol):
         request_id = ids.request()
         body = _problem(self.conn.fault or f"{msg.rstrip('.')}: {_NO_HTTP}", request_id)
         headers = [
-            ("content-type", errors.MEDIA_TYPE),
+            ("content-type", problems.MEDIA_TYPE),
             ("content-length", str(len(body))),
             ("connection", "close"),
             ("x-request-id", request_id),
@@ -105,7 +105,7 @@ class _Connection(h11.Connection):
 
 def _problem(detail: str, request_id: str) -> bytes:
     return (
-        errors.Problem(
+        problems.Problem(
             type="urn:ridgeline:problem:malformed_request",
             title="Bad Request",
             status=400,

@@ -7,9 +7,10 @@ from fastapi import APIRouter, Depends, Path, status
 
 from contract.store import keeping
 from service import actions, deps, shapes, views
+from service.bodies import PIN_BODY
 from service.body import Document
 from service.errors import UnknownNameError
-from service.openapi import PIN_BODY, problems
+from service.openapi import problems
 
 router = APIRouter(prefix="/v1/checkpoints/{checkpoint_id}", tags=["results"])
 
