@@ -24,6 +24,7 @@ _OF_STATUS: Final = {"failed": FAILED, "cancelled": CANCELLED}
 
 Url = Annotated[str, typer.Option("--url", envvar="RIDGELINE_URL", help="Address of the server.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON on stdout and nothing else.")]
+Follow = Annotated[bool, typer.Option("--follow", help="Watch the job until it is over; the exit code is its outcome.")]
 JobId = Annotated[str, typer.Argument(metavar="ID", help="The job's id, as submit printed it.")]
 DEFAULT_URL: Final = "http://127.0.0.1:8000"
 

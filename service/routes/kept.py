@@ -1,4 +1,7 @@
-"""Checkpoints by their id alone, whichever job wrote them."""
+"""Checkpoints by their id alone, whichever job wrote them.
+
+The same deeds as under a job, by the same calls; what stands twice is how two addresses are described.
+"""
 
 import re
 from typing import Annotated, Final
