@@ -33,6 +33,7 @@ class Outcomes(TyperGroup):
     """Turns every error that is meant for the reader into its message on stderr and its exit code."""
 
     def invoke(self, ctx: Any) -> Any:
+        """Run the command; a ClientError becomes its message on stderr (as JSON with `--json`) and its exit code."""
         # Before the command takes its options from it.
         as_json = "--json" in ctx.args
         try:

@@ -85,6 +85,7 @@ def problems(*statuses: int) -> dict[int | str, Json]:
 
 
 def header(description: str, kind: str = "string") -> Json:
+    """A response header as the description shows it; `kind` is the JSON type of its value."""
     return {"description": description, "schema": {"type": kind}}
 
 

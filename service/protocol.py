@@ -32,15 +32,19 @@ class Protocol(H11Protocol):
         self._watch: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """As uvicorn's; from now on a request has to come."""
         super().connection_made(transport)
         self._look(heard=-1)
 
     def connection_lost(self, exc: Exception | None) -> None:
+        """As uvicorn's; nothing is waited for any more."""
         if self._watch:
             self._watch.cancel()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
+        """As uvicorn's, but for what comes after a reply that did not wait for the whole body: of that so much is passed over, then the
+        connection is cut."""
         if self.conn.our_state is h11.DONE and self.conn.their_state is h11.SEND_BODY:
             self.conn.leftover += len(data)
             if self.conn.leftover > self.leftover_bytes:
@@ -49,6 +53,7 @@ class Protocol(H11Protocol):
         super().data_received(data)
 
     def send_400_response(self, msg: str) -> None:
+        """Answer what is no HTTP with a Problem, as everything else is; cut the connection where a reply is under way."""
         if self.conn.our_state not in {h11.IDLE, h11.SEND_RESPONSE}:
             # A reply is on its way already: what would be sent now, its reader would take for a part of it.
             self.transport.close()
