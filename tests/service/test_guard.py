@@ -136,6 +136,59 @@ def test_what_no_operator_can_allow(url: str) -> None:
         guard.check(url, allow_private=True, resolve=resolve)
 
 
+@pytest.mark.parametrize("host", ODD_HOSTS)
+def test_a_host_that_readers_may_take_for_another_is_refused_whatever_it_resolves_to(host: str) -> None:
+    for allow_private in (False, True):
+        with pytest.raises(RefusedError) as refused:
+            guard.check(f"https://{host}/", allow_private=allow_private, resolve=lambda *_: [PUBLIC])
+        assert refused.value.code in {"bad_host", "bad_url"}
+
+
+@pytest.mark.parametrize(
+    ("url", "code"),
+    [
+        ("https://user@example.com/", "credentials_in_url"), ("https://example.com/#x", "bad_url"), ("https://example.com:1023/", "port_not_allowed"),
+        ("https://example.com:65536/", "port_not_allowed"), ("http://example.com:8080/", "https_required"), ("https://[1.2.3.4]/", "bad_host"),
+        ("https://[1::2::3]/", "bad_host"), ("https://example.com/" + "a" * 2029, "too_long"), ("https://10.0.0.1/", "address_not_public"),
+    ],
+)  # fmt: skip
+def test_what_is_refused_is_told_by_its_code(url: str, code: str) -> None:
+    with pytest.raises(RefusedError) as refused:
+        guard.check(url, resolve=resolve)
+    assert (refused.value.code, bool(str(refused.value))) == (code, True)
+
+
+def test_ports_and_lengths_are_taken_up_to_their_bounds() -> None:
+    for url in ("https://example.com:1024/", "https://example.com:65535/", "https://example.com/" + "a" * 2028):
+        assert guard.check(url, resolve=resolve).addresses
+    names = [".".join(["a" * 61] * 4) + tail for tail in (".bcdef", ".bcdefg")]
+    label = "a" * 63
+    for name, is_taken in ((names[0], True), (names[1], False), (f"{label}.example", True), (f"a{label}.example", False)):
+        found = [] if is_taken else [RefusedError]
+        try:
+            guard.check(f"https://{name}/", resolve=lambda *_: [PUBLIC])
+        except RefusedError as error:
+            found.remove(type(error))
+        assert found == [], name
+
+
+@pytest.mark.parametrize(("url", "port"), [("http://127.0.0.1/", 80), ("https://127.0.0.1/", 443), ("http://[::1]:8080/x", 8080)])
+def test_a_scheme_brings_its_port(url: str, port: int) -> None:
+    assert guard.check(url, allow_private=True, resolve=resolve).port == port
+
+
+PRIVATE_NETWORKS = ["127.0.0.1", "127.255.255.255", "10.0.0.0", "10.255.255.255", "172.16.0.0", "172.31.255.255", "192.168.0.0", "192.168.255.255",
+                    "100.64.0.0", "100.127.255.255", "::1", "fc00::", "fdff:ffff::1"]  # fmt: skip
+BESIDE_THEM = ["126.255.255.255", "128.0.0.0", "9.255.255.255", "11.0.0.0", "172.15.255.255", "172.32.0.0", "192.167.255.255", "192.169.0.0",
+               "100.63.255.255", "100.128.0.0", "::", "::2", "fbff::", "fe00::", "169.254.169.254", "100.100.100.200", "fd00:ec2::254",
+               "fd20:ce::254"]  # fmt: skip
+
+
+def test_private_networks_end_where_their_ranges_do() -> None:
+    found = {text: guard.is_private(ipaddress.ip_address(text)) for text in PRIVATE_NETWORKS + BESIDE_THEM}
+    assert [text for text, private in found.items() if private] == PRIVATE_NETWORKS
+
+
 def test_the_corpus_is_large_and_each_entry_is_another() -> None:
     assert len(CORPUS) == len(set(CORPUS)) > 150
     assert all(ipaddress.ip_address(address) for address in PRIVATE_ADDRESSES)
