@@ -14,6 +14,7 @@ NAMES: dict[str, Sequence[str]] = {
     "inside.example": ["10.0.0.7"],
     "mixed.example": [PUBLIC, "127.0.0.1"],
     "six.example": ["fe80::1%eth0"],
+    "odd.example": [PUBLIC, "no address"],
     "empty.example": [],
     "localhost": ["127.0.0.1", "::1"],
     "metadata.google.internal": ["169.254.169.254"],
@@ -44,7 +45,7 @@ PRIVATE_ADDRESSES = [
 EVIL_URLS = [
     "", " ", "/", "//example.com/", "example.com", "https:", "https://", "https:///path", "https:/example.com", "https:example.com",
     "http://example.com/", "ftp://example.com/", "file:///etc/passwd", "gopher://example.com/", "javascript:alert(1)", "data:,x",
-    "unix:///run/docker.sock", "https+unix://example.com/", "ws://example.com/", "https://user@example.com/", "https://user:secret@example.com/",
+    "unix:///run/docker.sock", "ftp://example.com:8080/", "ws://example.com:8080/", "s3://example.com:443/", "https+unix://example.com/", "ws://example.com/", "https://user@example.com/", "https://user:secret@example.com/",
     "https://@example.com/", "https://example.com@127.0.0.1/", "https://127.0.0.1#@example.com/", "https://example.com\\@127.0.0.1/",
     "https://127.0.0.1\\@example.com/", "https://example.com/#fragment", "https://exa mple.com/", "https://example.com/ x", "https://example.com/\n",
     "https://example.com/\r\nHost: 127.0.0.1", "https://example.com/\x00", "\thttps://example.com/", "https://exämple.com/",
@@ -52,7 +53,7 @@ EVIL_URLS = [
     "https://example.com:25/", "https://example.com:80/", "https://example.com:1023/", "https://example.com:65536/", "https://example.com:99999/",
     "https://example.com:-1/", "https://example.com:/", "https://example.com:443:80/", "https://example.com:4a3/", "https://[::1/",
     "https://[]/", "https://[fe80::1%25eth0]/", "https://[127.0.0.1]/", "https://[::ffff:127.0.0.1]:8443/", "https://[example.com]/", "https://::1/",
-    "https://inside.example/", "https://mixed.example/", "https://six.example/", "https://empty.example/", "https://unknown.example/",
+    "https://inside.example/", "https://mixed.example/", "https://six.example/", "https://odd.example/", "https://empty.example/", "https://unknown.example/",
     "https://localhost/", "https://LOCALHOST/", "https://metadata.google.internal/computeMetadata/v1/", "https://redis:6379/", "https://" + "a" * 2050,
     "http:\\\\example.com", "https:\\\\127.0.0.1/", "https://example.com?@127.0.0.1/\\",
 ]  # fmt: skip
