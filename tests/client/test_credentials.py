@@ -44,9 +44,11 @@ def test_a_client_sends_its_own_key_or_on_this_machine_the_operators(
         assert client._wire.http.headers.get("Authorization") == sent
 
 
-@pytest.mark.parametrize("environment", [OPERATORS, OWN | OPERATORS], ids=["operator", "both"])
-def test_the_demo_asks_its_own_stack_with_the_operators_key(
-    monkeypatch: pytest.MonkeyPatch, fake: Fake, tmp_path: Path, environment: dict[str, str]
+@pytest.mark.parametrize(
+    ("environment", "sent"), [(OPERATORS, "operator"), (OWN | OPERATORS, "operator"), (OWN, "rk_own")], ids=["operator", "both", "own"]
+)
+def test_the_demo_asks_its_own_stack_with_the_operators_key_where_there_is_one(
+    monkeypatch: pytest.MonkeyPatch, fake: Fake, tmp_path: Path, environment: dict[str, str], sent: str
 ) -> None:
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
@@ -54,4 +56,4 @@ def test_the_demo_asks_its_own_stack_with_the_operators_key(
     stack: Any = SimpleNamespace(url=fake.url, data_dir=tmp_path)
     with pytest.raises(StackError):  # its job is over without a checkpoint to show
         demo._show(stack, Console(quiet=True), 1)
-    assert {headers.get("Authorization") for _, _, headers in fake.requests} == {"Bearer operator"}
+    assert {headers.get("Authorization") for _, _, headers in fake.requests} == {f"Bearer {sent}"}
