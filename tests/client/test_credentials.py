@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from client import demo
+from client import credentials, demo
 from client.errors import StackError
 from client.sdk import Client
 from tests.client.fake import Fake, history
@@ -42,6 +42,14 @@ def test_a_client_sends_its_own_key_or_on_this_machine_the_operators(
         monkeypatch.setenv(name, value)
     with Client(url) as client:
         assert client._wire.http.headers.get("Authorization") == sent
+
+
+def test_a_variable_that_is_set_to_nothing_is_no_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in OWN | OPERATORS:
+        monkeypatch.setenv(name, "")
+    assert (credentials.of(HERE), credentials.of_own_stack()) == (None, None)
+    monkeypatch.setenv("RIDGELINE_API_KEY", "rk_own")
+    assert credentials.of_own_stack() == "rk_own"
 
 
 @pytest.mark.parametrize(

@@ -106,6 +106,14 @@ def test_a_name_is_resolved_once() -> None:
     assert asked == ["example.com"]
 
 
+def test_a_name_that_the_resolver_cannot_even_spell_is_not_there() -> None:
+    def spelled(host: str, _: int) -> Sequence[str]:
+        raise UnicodeError(f"label of {host} too long")
+
+    with pytest.raises(RefusedError, match="not public"):
+        guard.check("https://example.com/", resolve=spelled)
+
+
 def test_that_a_name_is_not_there_and_that_it_is_inside_look_the_same() -> None:
     told = set()
     for name in ("inside.example", "unknown.example", "empty.example"):
