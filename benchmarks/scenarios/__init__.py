@@ -20,6 +20,7 @@ NAMES = (
     "checkpoints",
     "streams",
     "slots",
+    "hostile",
     "gpu",
 )
 """The telling ones first: where time runs out, those at the end are left out."""
