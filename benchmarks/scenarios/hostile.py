@@ -14,7 +14,7 @@ from benchmarks.scenarios import Size
 TITLE = "A page of jobs asked for again and again, beside two clients of each hostile kind and alone, in turn: the ratio of the 99th percentiles."
 NEEDS_STACK = True
 _CLIENTS: Final = 2
-_SECONDS = {Size.SMOKE: 0.2, Size.QUICK: 1.0, Size.FULL: 5.0}
+_SECONDS = {Size.SMOKE: 0.2, Size.QUICK: 0.7, Size.FULL: 5.0}
 _ROUNDS = {Size.SMOKE: 1, Size.QUICK: 1, Size.FULL: 3}
 _PAUSE: Final = 0.005
 """Seconds from an answer to the next request."""
