@@ -17,6 +17,9 @@ from service.protocol import Protocol
 
 GRACE_SECONDS = 2
 """How long replies under way may take once the process is asked to end."""
+SWITCH_SECONDS = 0.001
+"""How long one thread may keep the interpreter from the others. A request needs it several times over, so that behind one that takes long
+to refuse, each of Python's own 5 ms would count several times."""
 
 
 class Server(uvicorn.Server):
@@ -68,6 +71,7 @@ def main() -> int:
     except OperatorError as error:
         return _refused(1, str(error))
     logs.configure(settings.log_level)
+    sys.setswitchinterval(SWITCH_SECONDS)
     try:
         Server(settings, listener).run(sockets=[listener])
     except KeyboardInterrupt:
