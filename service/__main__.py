@@ -43,12 +43,14 @@ class Server(uvicorn.Server):
         self._address = _shown(settings.host, listener)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """As uvicorn's; then tells on stdout where it listens, for whoever started it to wait for."""
         await super().startup(sockets)
         if self.started:
             sys.stdout.write(f"listening http://{self._address}\n")
             sys.stdout.flush()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """As uvicorn's, which waits for replies under way; first ends those that have no end of their own."""
         # Before uvicorn waits for open replies: an event stream has no end of its own.
         self._stopping.set()
         await super().shutdown(sockets)
