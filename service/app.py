@@ -4,7 +4,7 @@ import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from fastapi import APIRouter, Depends, FastAPI
+from fastapi import APIRouter, FastAPI
 from fastapi_offline import FastAPIOffline
 
 from contract import settings as environment
@@ -21,7 +21,7 @@ Every error is a Problem (RFC 9457) that tells everything that is wrong at once.
 def create_app(settings: Settings | None = None) -> FastAPI:
     """The application; without settings those of the environment, read when it starts. Nothing is opened before that."""
     # Routes and their models are built here rather than when this module is imported: it takes as long as importing FastAPI does.
-    from service import access, callers, errors, openapi, parameters
+    from service import access, doors, errors, openapi
     from service.hooks import announced
     from service.measures import Measured, Measures
     from service.middleware import Around
@@ -34,7 +34,6 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         description=_DESCRIPTION,
         openapi_tags=openapi.TAGS,
         lifespan=_lifespan,
-        dependencies=[Depends(callers.admit), Depends(parameters.closed)],
         redirect_slashes=False,
         redoc_url=None,
     )
@@ -42,10 +41,12 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.state.stopping = threading.Event()
     app.state.measures = Measures()
     app.add_middleware(Around)
+    app.router.route_class = doors.Route
     errors.install(app)
     for router in _routers():
         access.assert_complete(router.routes)
-        app.include_router(router)
+        # As one list, which is gone through once for a request; included routers are each gone through twice.
+        app.router.routes.extend(doors.before(router.routes))
     access.assert_complete(app.routes)
     announced.announce(app)
     openapi.describe(app)
