@@ -50,6 +50,7 @@ def from_row(row: RowMapping) -> Job:
 
 
 def to_row(job: Job) -> dict[str, Any]:
+    """The job as a row of the jobs table holds it: states as their names, numbers that JSON lacks as strings."""
     return {name: _plain(name, getattr(job, name)) for name in FIELDS}
 
 

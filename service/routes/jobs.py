@@ -10,12 +10,13 @@ from contract.job import Job
 from contract.store import backlog, jobs, listing, removal
 from contract.store.submissions import Asked
 from service import actions, cursors, deps, etags, shapes, shown, specs, views, waiting
+from service.bodies import AMENDMENT_BODY, SPEC_BODY
 from service.body import Document
 from service.errors import InvalidBodyError
 from service.filters import Filters
 from service.keys import CREATED, Key, born, created, read
 from service.looks import Look
-from service.openapi import AMENDMENT_BODY, SPEC_BODY, header, problems
+from service.openapi import header, problems
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
 
