@@ -99,6 +99,7 @@ class Machine(_Said):
     """Its version."""
 
     def fingerprint(self) -> str:
+        """All that decides bits besides the spec and the data, in one line: where two are the same, so are the weights."""
         layout = "" if self.layout == "channels_last" else f" {self.layout}"
         return f"torch {self.torch}, {self.device}, {self.precision}{layout}, {self.threads} threads, {self.cpu_capability}"
 
