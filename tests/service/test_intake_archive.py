@@ -54,6 +54,15 @@ def test_an_entry_that_is_no_plain_file_under_a_plain_name_is_refused(body: byte
     assert [code for code, _ in faults(body)] == ["unsafe_entry"]
 
 
+def test_files_and_folders_as_unix_packs_them_are_taken() -> None:
+    entries = []
+    for name, kind, content in (("a/", stat.S_IFDIR, b""), ("a/1.png", stat.S_IFREG, picture()), ("b/1.png", stat.S_IFREG, picture())):
+        info = zipfile.ZipInfo(name)
+        info.create_system, info.external_attr = 3, (kind | 0o755) << 16
+        entries.append((info, content))
+    assert taken(zipped(*entries))[1]["outputs"] == 2
+
+
 def test_an_entry_is_told_of_by_its_name_without_what_could_forge_a_line() -> None:
     assert faults(named("a\r\nb" + "c" * 100)) == [("unsafe_entry", ["files", "a??b" + "c" * 76 + "…"])]
 
@@ -164,3 +173,16 @@ def test_a_disk_of_ours_that_fails_is_not_a_fault_of_the_archive(
     with pytest.raises(raised) as told:
         opened.content("x.npy", 10**9)
     assert isinstance(told.value, OSError) is (raised is OSError)
+
+
+@pytest.mark.parametrize(
+    ("head", "remedy"),
+    [
+        (b"\x93NUMPY\1\0", "save x and y together"), (b"\x1f\x8b\x08", "it is a gzip file"), (b"\0\0\x08\3", "zip the images and their labels"),
+        (b"\x80\4", "never read"), (b"\x89PNG\r\n", "a folder for each class"), (b"PK\7\x08", "no zip archive"), (b"x", "no zip archive"),
+    ],
+)  # fmt: skip
+def test_what_is_no_archive_is_told_with_what_to_send_instead(head: bytes, remedy: str) -> None:
+    with pytest.raises(Refused, match=remedy) as refused:
+        taken(head + GOOD)
+    assert refused.value.faults[0]["code"] == "unknown_format"
