@@ -73,7 +73,7 @@ class Job:
     error: Json | None = None
     """`code`, `message`, `hint`, `retryable` of a failure."""
     version: int = 1
-    """Rises by one with every change of the row."""
+    """Rises by one with every change of the row but that of a ring, which shows nowhere."""
 
     priority: int = 0
     device: str = "auto"
@@ -142,10 +142,12 @@ class Job:
 
     @property
     def is_terminal(self) -> bool:
+        """Whether it has ended, and so never changes again."""
         return self.state in TERMINAL
 
     @property
     def is_held(self) -> bool:
+        """Whether a worker owns it: it has a lease then."""
         return self.state in HELD
 
     @property

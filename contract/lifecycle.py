@@ -45,6 +45,7 @@ class Failure:
     hint: str
 
     def as_json(self) -> Json:
+        """As it stands in the job's row: with whether the same job could end otherwise, which follows from the code."""
         return {"code": self.code.value, "message": self.message, "hint": self.hint, "retryable": self.code in RETRYABLE}
 
 
@@ -284,6 +285,7 @@ def runtime_exceeded(job: Job) -> Failure:
 
 
 def overdue(limit: str, seconds: int, hint: str) -> Failure:
+    """The failure of a job whose limit `limits.{limit}`, of so many seconds, has passed."""
     return Failure(FailureCode.DEADLINE_EXCEEDED, f"limits.{limit} of {seconds} s has passed", hint)
 
 
@@ -294,9 +296,13 @@ def is_due_to_ring(job: Job, now: float) -> bool:
 
 def rung(job: Job, now: float) -> Job:
     """The job with its next ring put off. While every worker is busy nobody hears it, and rings must not pile up in the broker:
-    idle workers look at the table anyway."""
+    idle workers look at the table anyway.
+
+    The one deed that leaves the version as it is, since it changes nothing that anybody is shown: else whoever waits for a change, or
+    knows the job's ETag, would be sent the same again. A write that crosses it can lose or undo a ring, and nothing else.
+    """
     wait = min(LONGEST_RING_SECONDS, RING_SECONDS * 2.0 ** min(job.ring_seq, 16))
-    return replace(job, next_ring_at=now + wait, ring_seq=job.ring_seq + 1, version=job.version + 1)
+    return replace(job, next_ring_at=now + wait, ring_seq=job.ring_seq + 1)
 
 
 def backoff_seconds(crashes: int) -> float:

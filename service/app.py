@@ -15,13 +15,15 @@ _DESCRIPTION = """Post a job spec; get a trained network, its metrics and its ch
 A job that was answered with 201 is kept whatever breaks and ends in exactly one of `succeeded`, `failed` and `cancelled`.
 It can be paused and resumed meanwhile. One that has ended never changes: a retry or an extension is a new job, which names its `parent`.
 Requests are closed: an unknown field is refused, with the name you may have meant. Replies are open: be ready for new fields.
+`HEAD` is answered wherever `GET` is, without the body; of a stream it tells the headers and is over.
 Every error is a Problem (RFC 9457) that tells everything that is wrong at once."""
 
 
 def create_app(settings: Settings | None = None) -> FastAPI:
     """The application; without settings those of the environment, read when it starts. Nothing is opened before that."""
     # Routes and their models are built here rather than when this module is imported: it takes as long as importing FastAPI does.
-    from service import access, callers, errors, openapi, parameters
+    from service import access, callers, openapi, parameters, problems
+    from service.heads import Headed
     from service.hooks import announced
     from service.measures import Measured, Measures
     from service.middleware import Around
@@ -29,6 +31,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     # Of FastAPIOffline the files of Swagger UI; our own page starts it, since theirs needs a script inline.
     app: FastAPI = FastAPIOffline(
         docs_url=None,
+        openapi_url="",  # `pages` has it
         title="Ridgeline",
         version="v1",
         description=_DESCRIPTION,
@@ -41,9 +44,11 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.state.settings = settings
     app.state.stopping = threading.Event()
     app.state.measures = Measures()
+    routers = _routers()
+    app.add_middleware(Headed, routes=[route for router in routers for route in router.routes])
     app.add_middleware(Around)
-    errors.install(app)
-    for router in _routers():
+    problems.install(app)
+    for router in routers:
         access.assert_complete(router.routes)
         app.include_router(router)
     access.assert_complete(app.routes)
@@ -64,6 +69,7 @@ def _routers() -> list[APIRouter]:
         checkpoints,
         compare,
         datasets,
+        deliveries,
         events,
         fine_tuning,
         health,
@@ -94,6 +100,7 @@ def _routers() -> list[APIRouter]:
         datasets,
         plots,
         webhooks,
+        deliveries,
         fine_tuning,
         capabilities,
         queue,

@@ -15,7 +15,7 @@ MAX_MEMBERS: Final = 256
 MAX_ITEMS: Final = 1024
 MAX_NAME: Final = 200
 MAX_VALUES: Final = 2_500
-"""Each can be a fault that is told of, with the name that may have been meant: 0.15 ms."""
+"""Each can be a fault, and finding thousands keeps the interpreter from others for some milliseconds already."""
 _LONG: Final = 8192
 """Bytes of a body that is read in a thread: meanwhile others are answered."""
 

@@ -1,19 +1,22 @@
 """What a connection may do that no application sees: bytes that are no HTTP, no bytes at all, and those that nobody wants any more."""
 
 import asyncio
+import re
 from typing import Any, ClassVar, Final
 
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from contract import ids
-from service import errors
+from service import problems
 
 FREE_CHUNKS: Final = 256
 CHUNK_BYTES: Final = 512
 """How small the chunks of a body may be on average, beyond the first `FREE_CHUNKS`: each costs as much to read as a hundred kilobytes."""
 _CRUMBS: Final = f"the chunks of the body have fewer than {CHUNK_BYTES} bytes on average; send larger ones, or its Content-Length"
 _NO_HTTP: Final = "the bytes that came are no HTTP/1.1 request that can be read; check what stands between"
+_TWO_LENGTHS: Final = "both Content-Length and Transfer-Encoding say where the body ends; send one of them"
+_ABSOLUTE: Final = re.compile(rb"https?://([^/?#]+)([^#]*).*", re.IGNORECASE)
 _NOT_ANSWERING: Final = (h11.IDLE, h11.DONE)
 
 
@@ -32,15 +35,19 @@ class Protocol(H11Protocol):
         self._watch: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """As uvicorn's; from now on a request has to come."""
         super().connection_made(transport)
         self._look(heard=-1)
 
     def connection_lost(self, exc: Exception | None) -> None:
+        """As uvicorn's; nothing is waited for any more."""
         if self._watch:
             self._watch.cancel()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
+        """As uvicorn's, but for what comes after a reply that did not wait for the whole body: of that so much is passed over, then the
+        connection is cut."""
         if self.conn.our_state is h11.DONE and self.conn.their_state is h11.SEND_BODY:
             self.conn.leftover += len(data)
             if self.conn.leftover > self.leftover_bytes:
@@ -49,6 +56,7 @@ class Protocol(H11Protocol):
         super().data_received(data)
 
     def send_400_response(self, msg: str) -> None:
+        """Answer what is no HTTP with a Problem, as everything else is; cut the connection where a reply is under way."""
         if self.conn.our_state not in {h11.IDLE, h11.SEND_RESPONSE}:
             # A reply is on its way already: what would be sent now, its reader would take for a part of it.
             self.transport.close()
@@ -56,7 +64,7 @@ class Protocol(H11Protocol):
         request_id = ids.request()
         body = _problem(self.conn.fault or f"{msg.rstrip('.')}: {_NO_HTTP}", request_id)
         headers = [
-            ("content-type", errors.MEDIA_TYPE),
+            ("content-type", problems.MEDIA_TYPE),
             ("content-length", str(len(body))),
             ("connection", "close"),
             ("x-request-id", request_id),
@@ -94,6 +102,11 @@ class _Connection(h11.Connection):
             case h11.Request():
                 self.requests += 1
                 self.leftover = self._chunks = self._bytes = 0
+                if {b"content-length", b"transfer-encoding"} <= {name for name, _ in event.headers}:
+                    # A proxy in front may believe the other one, and take the rest of the body for somebody's next request.
+                    self.fault = _TWO_LENGTHS
+                    raise h11.RemoteProtocolError(_TWO_LENGTHS)
+                return _to_origin(event)
             case h11.Data():
                 self._chunks += event.chunk_start
                 self._bytes += len(event.data)
@@ -103,9 +116,20 @@ class _Connection(h11.Connection):
         return event
 
 
+def _to_origin(request: h11.Request) -> h11.Request:
+    """The request as it comes without a proxy, where it names the whole address (RFC 9112, 3.2.2): that goes before its Host."""
+    named = _ABSOLUTE.fullmatch(request.target)
+    if named is None:
+        return request
+    host, target = named.groups()
+    headers = [(b"host", host), *((name, value) for name, value in request.headers if name != b"host")]
+    target = target if target.startswith(b"/") else b"/" + target
+    return h11.Request(method=request.method, headers=headers, target=target, http_version=request.http_version)
+
+
 def _problem(detail: str, request_id: str) -> bytes:
     return (
-        errors.Problem(
+        problems.Problem(
             type="urn:ridgeline:problem:malformed_request",
             title="Bad Request",
             status=400,

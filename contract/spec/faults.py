@@ -2,9 +2,11 @@
 
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
+from functools import cache
+from itertools import islice
 from typing import Annotated, Any, Final, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
@@ -23,6 +25,8 @@ _SAID_HERE: Final = {
 }
 
 
+MOST: Final = 250
+"""Of pydantic's faults those that are looked at: each costs the time to find what may have been meant, and nobody mends so many at once."""
 _QUOTED: Final = re.compile(r"'([^']+)'")
 _LONGEST_WORD: Final = 64
 _ECHOES: Final = frozenset({"too_short", "literal_error"})
@@ -39,17 +43,19 @@ class Fault:
 
     @property
     def pointer(self) -> str:
+        """Where it is, as a JSON pointer (RFC 6901); empty for the document itself."""
         return "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in self.path)
 
 
 def of(error: ValidationError, given: object, root: type[BaseModel]) -> list[Fault]:
-    """Every fault of a ValidationError raised by `root` on `given`, one for each pointer and code, in the order of the spec.
+    """The faults of a ValidationError raised by `root` on `given`, one for each pointer and code, in the order of the spec: all of
+    them, or of the first `MOST`.
 
     The values given are never repeated, only names of fields and kinds: a value could be a secret.
     """
     found: dict[tuple[Path, str], Fault] = {}
     codes: dict[Path, list[str]] = {}
-    for fault in _faults(error.errors(include_url=False), given, root):
+    for fault in _faults(islice(error.errors(include_url=False), MOST), given, root):
         here = codes.setdefault(fault.path, [])
         other = next((code for code in here if "literal_error" in (code, fault.code)), None)
         if other and other != fault.code:
@@ -75,6 +81,8 @@ def _either(one: Fault, other: Fault) -> Fault:
 
 def nearest(name: str, known: Sequence[str]) -> str | None:
     """The known name most like `name`, whatever its case; None when nothing is near."""
+    if len(name) > _LONGEST_WORD:
+        return None
     folded = {candidate.casefold(): candidate for candidate in known}
     match = get_close_matches(name.casefold(), list(folded), n=1, cutoff=0.6)
     return folded[match[0]] if match else None
@@ -82,11 +90,11 @@ def nearest(name: str, known: Sequence[str]) -> str | None:
 
 def suggested(message: str, given: object) -> str:
     """A message that lists words in quotes, with the one of them that `given` is most like."""
-    near = nearest(given, _QUOTED.findall(message)) if isinstance(given, str) and len(given) <= _LONGEST_WORD else None
+    near = nearest(given, _QUOTED.findall(message)) if isinstance(given, str) else None
     return f"{message}; did you mean '{near}'?" if near else message
 
 
-def _faults(errors: Sequence[Any], given: object, root: type[BaseModel]) -> Iterator[Fault]:
+def _faults(errors: Iterable[Any], given: object, root: type[BaseModel]) -> Iterator[Fault]:
     for error in errors:
         path = _path(error["loc"], given)
         match error["type"]:
@@ -162,13 +170,13 @@ def _path(loc: Sequence[str | int], given: object) -> Path:
 
 def _unknown(name: str, here: type[BaseModel] | None) -> str:
     shown = name if name.isprintable() and len(name) <= 64 else "this"
-    known = _names(here) if here else []
+    known = _names(here) if here else ()
     return f"unknown field '{shown}'{_remedy(name, here, known)}"
 
 
 def _remedy(name: str, here: type[BaseModel] | None, known: Sequence[str]) -> str:
     """Where an unknown field belongs, or what it is called, or which fields there are."""
-    inner = [outer for outer in known if here and name in _names_within(_field(here, outer))]
+    inner = [outer for outer, classes in _inner(here).items() if any(name in _names(each) for each in classes)] if here else []
     if inner:
         return f"; it is a field of {' and of '.join(inner)}"
     if name in _SAID_HERE:
@@ -178,45 +186,38 @@ def _remedy(name: str, here: type[BaseModel] | None, known: Sequence[str]) -> st
     return f"; the fields here are {', '.join(known)}" if known else ""
 
 
-def _names(model: type[BaseModel]) -> list[str]:
+@cache
+def _names(model: type[BaseModel]) -> tuple[str, ...]:
     """The names that a document may use in an object of `model`."""
-    return [field.alias or name for name, field in model.model_fields.items()]
+    return tuple(field.alias or name for name, field in model.model_fields.items())
 
 
-def _names_within(annotation: Any) -> set[str]:
-    return {name for inner in _classes(annotation) for name in _names(inner)}
-
-
-def _field(model: type[BaseModel], name: str) -> Any:
-    """The annotation of the field that a document calls `name`; None where there is none."""
-    return next((field.annotation for own, field in model.model_fields.items() if (field.alias or own) == name), None)
+@cache
+def _inner(model: type[BaseModel]) -> dict[str, tuple[type[BaseModel], ...]]:
+    """Of each name the classes of which an object there, or in a list there, may be."""
+    return {field.alias or name: tuple(_classes(field.annotation)) for name, field in model.model_fields.items()}
 
 
 def _class_at(model: type[BaseModel], path: Path, given: object) -> type[BaseModel] | None:
     """The class of the object at `path`, following each union by the `kind` given."""
-    here: Any = model
+    here: tuple[type[BaseModel], ...] = (model,)
     for part in path:
         given = given[part] if isinstance(given, Mapping | Sequence) and not isinstance(given, str) else None  # type: ignore[index]
-        if isinstance(part, str) and (not _is_spec(here) or (here := _field(here, part)) is None):
-            return None
+        if isinstance(part, str):
+            here = _inner(here[0]).get(part, ()) if len(here) == 1 else ()
         here = _choose(here, given)
-    return here if _is_spec(here) else None
+    return here[0] if len(here) == 1 else None
 
 
-def _is_spec(annotation: Any) -> bool:
-    return isinstance(annotation, type) and issubclass(annotation, BaseModel)
-
-
-def _choose(annotation: Any, given: object) -> Any:
-    """The one spec class that `annotation` offers for `given`."""
+def _choose(options: tuple[type[BaseModel], ...], given: object) -> tuple[type[BaseModel], ...]:
+    """The one of the classes that `given` says it is; all of them where it does not say."""
     kind = given.get("kind") if isinstance(given, Mapping) else None
-    options = list(_classes(annotation))
-    named = [option for option in options if "kind" in option.model_fields and option.model_fields["kind"].default == kind]
-    return named[0] if named else options[0] if len(options) == 1 else annotation
+    named = tuple(option for option in options if "kind" in option.model_fields and option.model_fields["kind"].default == kind)
+    return named[:1] or options
 
 
 def _classes(annotation: Any) -> Iterator[type[BaseModel]]:
-    if _is_spec(annotation):
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         yield annotation
         return
     inner = get_args(annotation)

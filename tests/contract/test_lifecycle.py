@@ -195,6 +195,13 @@ def test_rests_for_want_of_what_surrounds_a_job_grow_and_end_at_ten_minutes() ->
     assert [rest(releases) for releases in (0, 1, 5, 6, 1_000)] == [15.0, 30.0, 480.0, 600.0, 600.0]
 
 
+def test_a_ring_changes_nothing_that_a_client_or_a_worker_goes_by() -> None:
+    waiting = job(JobState.QUEUED, next_ring_at=NOW)
+    rung = lifecycle.rung(waiting, NOW)
+    assert (rung.next_ring_at, rung.ring_seq) == (NOW + lifecycle.RING_SECONDS, 1)
+    assert dataclasses.replace(rung, next_ring_at=NOW, ring_seq=0) == waiting
+
+
 def test_a_resumed_job_is_rung_for_as_often_as_a_new_one() -> None:
     unheard = job(JobState.QUEUED, ring_seq=9)
     again = lifecycle.resume(lifecycle.pause(unheard, NOW), NOW + 100)

@@ -4,6 +4,7 @@ The judge keeps books of its own (who holds a job, what its history says, which 
 """
 
 from collections import Counter
+from dataclasses import replace
 from typing import NamedTuple, Protocol
 
 from contract.job import HELD, MOVES, TERMINAL, Job, JobState
@@ -56,7 +57,7 @@ class Judge:
         self, tables: Named, before: Job, after: Job, deed: str, lease: Lease | None, event: tuple[JobState, JobState] | None
     ) -> None:
         """Judge a write that was accepted: `deed` by the holder of `lease`, or by nobody's owner. `event` is the status event with it."""
-        self._row(before, after)
+        self._row(before, after, deed)
         self._history(after, event)
         self._ownership(before, after, deed, lease)
         if (after.state is JobState.SUCCEEDED) is not tables.has_result(after.id):
@@ -64,13 +65,16 @@ class Judge:
         if after.checkpoint_id and not tables.has_bytes(after.id, after.checkpoint_id):
             raise _broken("a checkpoint that a row names has its bytes", after)
 
-    def _row(self, before: Job, after: Job) -> None:
+    def _row(self, before: Job, after: Job, deed: str) -> None:
         if before.state in TERMINAL:
             raise _broken(f"a job that has {before.state.value} never changes", after)
         if after.state is not before.state and after.state not in MOVES[before.state]:
             raise _broken(f"no move leads from {before.state.value} to {after.state.value}", after)
-        if after.version <= before.version:
-            raise _broken("the version rises with every write", after)
+        if deed == "ring":
+            if replace(after, next_ring_at=before.next_ring_at, ring_seq=before.ring_seq) != before:
+                raise _broken("a ring changes nothing but when the next is due", after)
+        elif after.version <= before.version:
+            raise _broken("the version rises with every write that shows", after)
         for name in NEVER_FALLING:
             if getattr(after, name) < getattr(before, name):
                 raise _broken(f"{name} never falls", after)

@@ -8,11 +8,11 @@ import anyio
 import httpx
 import pytest
 from fastapi import Request
-from sqlalchemy import event
+from sqlalchemy import event, update
 
 from contract.errors import StoreUnavailableError
 from contract.settings import Settings
-from contract.store import Store, jobs
+from contract.store import Store, jobs, sweep, tables
 from service import etags, waiting
 from service.app import create_app
 from tests.service.conftest import Hands
@@ -64,6 +64,19 @@ async def test_whatever_a_reply_shows_has_an_etag_of_its_own(client: httpx.Async
     hands.fail(lease)
     seen.add(await tag(client, job_id))
     assert len(seen) == 6
+
+
+async def test_a_bell_that_is_rung_again_is_no_change_to_who_knows_the_job_or_waits_for_one(
+    client: httpx.AsyncClient, hands: Hands, job_id: str
+) -> None:
+    known = {"If-None-Match": await tag(client, job_id)}
+    waiting_for = asyncio.create_task(client.get(f"/v1/jobs/{job_id}", headers={"Prefer": "wait=1", **known}))
+    await asyncio.sleep(0.1)
+    with hands.store.write() as connection:
+        connection.execute(update(tables.jobs).values(next_ring_at=1.0))
+    assert [job.id for job in await asyncio.to_thread(sweep.ring, hands.store)] == [job_id]
+    assert (await waiting_for).status_code == 304
+    assert (await client.get(f"/v1/jobs/{job_id}", headers=known)).status_code == 304
 
 
 @pytest.mark.parametrize("action", ["cancel", "pause", "clone"])

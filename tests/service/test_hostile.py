@@ -81,6 +81,15 @@ async def test_a_body_that_is_no_job_spec_is_refused(standing: httpx.AsyncClient
     assert len(reply.content) < 600_000
 
 
+@pytest.mark.parametrize(("fields", "detail"), [(100, "100 things are wrong"), (101, "more than 100 things are wrong")])
+async def test_of_many_faults_the_first_hundred_are_told_and_that_there_are_more(
+    standing: httpx.AsyncClient, fields: int, detail: str
+) -> None:
+    problem = (await standing.post("/v1/jobs", json={f"field_{number}": 1 for number in range(fields)})).json()
+    assert problem["detail"].startswith(detail)
+    assert len(problem["errors"]) == 100
+
+
 @pytest.mark.parametrize("body", [b'{\n "epochs": }', b'{"epochs": 1,\n}'])
 async def test_malformed_json_is_told_where_it_goes_wrong(standing: httpx.AsyncClient, body: bytes) -> None:
     problem = (await standing.post("/v1/jobs", content=body, headers=JSON)).json()

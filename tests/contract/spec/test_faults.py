@@ -109,3 +109,13 @@ def test_no_text_that_was_given_is_repeated() -> None:
 
 def test_a_pointer_escapes_what_pointers_must() -> None:
     assert faults.Fault(("metadata", "a/b~c"), "x", "y").pointer == "/metadata/a~1b~0c"
+
+
+def test_of_thousands_of_faults_no_more_are_worded_than_anyone_reads() -> None:
+    one = {"kind": "l2", "lambda": 1, **{f"f{number}": 1 for number in range(20)}}
+    assert len(told({"penalties": [one] * 100})) == faults.MOST
+
+
+def test_a_name_too_long_to_be_a_mistake_is_compared_with_nothing() -> None:
+    assert faults.nearest("optimizer" + "r" * 3, ["optimizer"]) == "optimizer"
+    assert faults.nearest("lambda" + "a" * 100, ["lambda" + "a" * 99]) is None
