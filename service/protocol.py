@@ -1,6 +1,7 @@
 """What a connection may do that no application sees: bytes that are no HTTP, no bytes at all, and those that nobody wants any more."""
 
 import asyncio
+import re
 from typing import Any, ClassVar, Final
 
 import h11
@@ -14,6 +15,8 @@ CHUNK_BYTES: Final = 512
 """How small the chunks of a body may be on average, beyond the first `FREE_CHUNKS`: each costs as much to read as a hundred kilobytes."""
 _CRUMBS: Final = f"the chunks of the body have fewer than {CHUNK_BYTES} bytes on average; send larger ones, or its Content-Length"
 _NO_HTTP: Final = "the bytes that came are no HTTP/1.1 request that can be read; check what stands between"
+_TWO_LENGTHS: Final = "both Content-Length and Transfer-Encoding say where the body ends; send one of them"
+_ABSOLUTE: Final = re.compile(rb"https?://([^/?#]+)([^#]*).*", re.IGNORECASE)
 _NOT_ANSWERING: Final = (h11.IDLE, h11.DONE)
 
 
@@ -94,6 +97,11 @@ class _Connection(h11.Connection):
             case h11.Request():
                 self.requests += 1
                 self.leftover = self._chunks = self._bytes = 0
+                if {b"content-length", b"transfer-encoding"} <= {name for name, _ in event.headers}:
+                    # A proxy in front may believe the other one, and take the rest of the body for somebody's next request.
+                    self.fault = _TWO_LENGTHS
+                    raise h11.RemoteProtocolError(_TWO_LENGTHS)
+                return _to_origin(event)
             case h11.Data():
                 self._chunks += event.chunk_start
                 self._bytes += len(event.data)
@@ -101,6 +109,17 @@ class _Connection(h11.Connection):
                     self.fault = _CRUMBS
                     raise h11.RemoteProtocolError(_CRUMBS)
         return event
+
+
+def _to_origin(request: h11.Request) -> h11.Request:
+    """The request as it comes without a proxy, where it names the whole address (RFC 9112, 3.2.2): that goes before its Host."""
+    named = _ABSOLUTE.fullmatch(request.target)
+    if named is None:
+        return request
+    host, target = named.groups()
+    headers = [(b"host", host), *((name, value) for name, value in request.headers if name != b"host")]
+    target = target if target.startswith(b"/") else b"/" + target
+    return h11.Request(method=request.method, headers=headers, target=target, http_version=request.http_version)
 
 
 def _problem(detail: str, request_id: str) -> bytes:

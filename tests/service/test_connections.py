@@ -61,6 +61,10 @@ class Wire:
         headers = {name.lower(): value for name, value in re.findall(r"^([^:\r\n]+): (.*)\r$", head, re.MULTILINE)}
         return int(head.split()[1]), headers
 
+    async def status(self) -> int:
+        """Of a reply without a body."""
+        return int((await asyncio.wait_for(self._reader.readuntil(b"\r\n\r\n"), 60)).split()[1])
+
     async def is_closed(self) -> bool:
         """Once it is, or after a minute."""
         try:
@@ -212,6 +216,44 @@ async def test_a_request_that_is_being_answered_is_not_cut(
             f"GET {headers['location']} HTTP/1.1\r\nHost: localhost\r\nPrefer: wait=1\r\nIf-None-Match: {headers['etag']}\r\n\r\n".encode()
         )
         assert (await wire.reply())[0] == 304
+
+
+async def test_a_body_that_says_twice_where_it_ends_is_refused_and_nothing_after_it_is_read(
+    settings: Settings, sqlite_store: Store
+) -> None:
+    """What follows would be another request to us, and a part of this one's body to a proxy that goes by its length."""
+    chunked = b"POST /v1/jobs HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n"
+    body = b"%x\r\n%s\r\n0\r\n\r\n" % (len(SMALL), SMALL)
+    async with listening(settings) as port:
+        async with connected(port) as wire:
+            await wire.send(chunked + b"Content-Length: 4\r\n\r\n" + body + b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            status, _, problem = await wire.reply()
+            assert (status, problem["code"]) == (400, "malformed_request")
+            assert "Content-Length and Transfer-Encoding" in problem["detail"]
+            assert await wire.is_closed()
+        assert left_behind(settings, sqlite_store) == (0, 0, 0)
+        async with connected(port) as wire:
+            await wire.send(chunked + b"\r\n" + body)
+            assert (await wire.reply())[0] == 201
+
+
+@pytest.mark.parametrize(
+    ("target", "host", "status"),
+    [
+        ("http://localhost/healthz", "localhost", 200),
+        ("HTTP://127.0.0.1:1/v1/jobs?limit=1#there", "localhost", 200),
+        ("http://localhost/v1/jobs?limit=0", "localhost", 422),
+        ("http://localhost?limit=1", "localhost", 200),
+        ("http://localhost/healthz", "elsewhere.example", 200),
+        ("http://elsewhere.example/healthz", "localhost", 403),
+    ],
+)
+async def test_a_request_may_name_the_whole_address_which_goes_before_its_host(
+    settings: Settings, sqlite_store: Store, target: str, host: str, status: int
+) -> None:
+    async with listening(settings) as port, connected(port) as wire:
+        await wire.send(f"HEAD {target} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n".encode())
+        assert await wire.status() == status
 
 
 async def test_a_body_in_crumbs_is_refused_and_one_in_pieces_is_taken(settings: Settings, sqlite_store: Store) -> None:
