@@ -31,6 +31,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     # Of FastAPIOffline the files of Swagger UI; our own page starts it, since theirs needs a script inline.
     app: FastAPI = FastAPIOffline(
         docs_url=None,
+        openapi_url="",  # `pages` has it
         title="Ridgeline",
         version="v1",
         description=_DESCRIPTION,

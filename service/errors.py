@@ -8,6 +8,7 @@ from urllib.parse import quote
 
 import structlog
 from fastapi import FastAPI, Request, Response
+from fastapi.concurrency import run_in_threadpool
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, ConfigDict
 from starlette.exceptions import HTTPException
@@ -314,7 +315,8 @@ async def _of_router(request: Request, error: Exception) -> Response:
         case HTTPStatus.NOT_FOUND:
             return reply(request, status, NotFoundError.code, "no such page; /docs lists the routes")
         case HTTPStatus.METHOD_NOT_ALLOWED:
-            allowed = _allowed(request, (error.headers or {}).get("Allow", "GET"))
+            # In a thread: the first time the description is made for it, which takes a second, and everybody else would wait.
+            allowed = await run_in_threadpool(_allowed, request, (error.headers or {}).get("Allow", "GET"))
             return reply(request, status, "method_not_allowed", f"this page knows {allowed} only", headers={"Allow": allowed})
     return reply(request, status, status.name.lower(), status.description or status.phrase, headers=error.headers)
 

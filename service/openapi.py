@@ -1,5 +1,6 @@
 """How the API describes itself: Problem for every error, the job spec as the body of a submission, headers declared."""
 
+import threading
 from typing import Any, Final
 
 from fastapi import FastAPI
@@ -196,13 +197,14 @@ FILE_HEADERS: Final[Json] = {
 
 
 def describe(app: FastAPI) -> None:
-    """Have the app describe itself in our words."""
-    generate = app.openapi
+    """Have the app describe itself in our words. Making the description takes a second: once, by whichever thread is the first."""
+    generate, lock = app.openapi, threading.Lock()
 
     def openapi() -> Json:
-        if app.openapi_schema is None:
-            app.openapi_schema = _finished(generate())
-        return app.openapi_schema
+        with lock:  # FastAPI keeps its own, unfinished, while ours is made of it
+            if app.openapi_schema is None:
+                app.openapi_schema = _finished(generate())
+            return app.openapi_schema
 
     app.openapi = openapi  # type: ignore[method-assign]
 

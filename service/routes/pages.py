@@ -1,12 +1,13 @@
 """The pages for people, the dashboard and the docs, and what a browser may do with them."""
 
 import hashlib
+import json
 import mimetypes
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Final
 
-from fastapi import APIRouter, Header, Response, status
+from fastapi import APIRouter, Header, Request, Response, status
 
 from service import ranges
 from service.errors import UnknownNameError
@@ -50,6 +51,15 @@ def docs(if_none_match: Known = None) -> Response:
     return _reply("docs.html", if_none_match)
 
 
+@router.get("/openapi.json")
+def description(request: Request, if_none_match: Known = None) -> Response:
+    """The description of the API, for programs. FastAPI's own page would make it, and write it out each time, while all others wait."""
+    kept = request.app.state
+    if not hasattr(kept, "description"):
+        kept.description = json.dumps(request.app.openapi()).encode()
+    return _sent(kept.description, "application/json", if_none_match)
+
+
 @router.get("/ui/{name:path}")
 def asset(name: str, if_none_match: Known = None) -> Response:
     """A file that one of the pages loads."""
@@ -65,9 +75,12 @@ def names() -> frozenset[str]:
 
 
 def _reply(name: str, if_none_match: str | None) -> Response:
-    body = (FOLDER / name).read_bytes()
+    kind = "text/javascript" if name.endswith(".js") else mimetypes.guess_type(name)[0]
+    return _sent((FOLDER / name).read_bytes(), f"{kind}; charset=utf-8", if_none_match)
+
+
+def _sent(body: bytes, kind: str, if_none_match: str | None) -> Response:
     headers = HEADERS | {"ETag": f'"{hashlib.sha256(body).hexdigest()[:32]}"'}
     if ranges.is_known(if_none_match, headers["ETag"]):
         return Response(status_code=status.HTTP_304_NOT_MODIFIED, headers=headers)
-    kind = "text/javascript" if name.endswith(".js") else mimetypes.guess_type(name)[0]
-    return Response(body, headers=headers, media_type=f"{kind}; charset=utf-8")
+    return Response(body, headers=headers, media_type=kind)

@@ -1,14 +1,19 @@
 """The pages for people: everything they load is served here, may do what it must and no more, and comes from nowhere else."""
 
+import json
 import re
 import shutil
 import subprocess
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx
 import pytest
 
+from service.app import create_app
 from service.routes import pages
+from tests.service.description import document
 
 pytestmark = pytest.mark.anyio
 ASSETS = sorted(pages.names())
@@ -105,3 +110,32 @@ def test_every_script_parses(name: str, tmp_path: Path) -> None:
     module.write_text(text_of(name))
     done = subprocess.run(["node", "--check", str(module)], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize(("method", "path"), [("GET", "/openapi.json"), ("PUT", "/v1/jobs")])
+async def test_nobody_waits_while_the_api_describes_itself(
+    standing: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch, method: str, path: str
+) -> None:
+    """It takes a second, and the first request that needs it may come at any time."""
+    app = standing._transport.app  # type: ignore[attr-defined]
+    made, makers = app.openapi(), []
+    monkeypatch.setattr(app, "openapi", lambda: makers.append(threading.current_thread()) or made)
+    app.state._state.pop("description", None)
+    assert (await standing.request(method, path)).status_code in {200, 405}
+    assert [maker is threading.main_thread() for maker in makers] == [False]
+
+
+async def test_the_description_is_whole_and_sent_once(standing: httpx.AsyncClient) -> None:
+    first = await standing.get("/openapi.json")
+    assert first.headers["content-type"] == "application/json"
+    assert first.json() == document()
+    again = await standing.get("/openapi.json", headers={"If-None-Match": first.headers["etag"]})
+    assert (again.status_code, again.content) == (304, b"")
+
+
+def test_those_who_ask_at_once_are_given_the_same_description() -> None:
+    """FastAPI's own is there first, and ours is made of it: nobody may see it before."""
+    app = create_app()
+    with ThreadPoolExecutor(4) as threads:
+        told = list(threads.map(lambda _: json.dumps(app.openapi()), range(4)))
+    assert {text == json.dumps(document()) for text in told} == {True}
