@@ -251,6 +251,8 @@ def reply(
         errors=[ProblemFault.model_construct(pointer=f.pointer, code=f.code, message=f.message) for f in faults[:MAX_FAULTS]],
     )
     body = {**problem.model_dump(exclude={"errors"}), "errors": [dict(fault) for fault in problem.errors]}
+    if request.scope["path"].startswith("/v1/fine_tuning/"):
+        body["message"] = detail  # where OpenAI's client looks for what it raises with
     return Response(json.dumps(body, ensure_ascii=True), int(status), dict(headers or {}), MEDIA_TYPE)
 
 

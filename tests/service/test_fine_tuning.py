@@ -87,6 +87,7 @@ async def test_errors_raise_the_classes_that_are_caught_there(theirs: openai.Asy
     with pytest.raises(openai.ConflictError) as refused:
         await theirs.fine_tuning.jobs.cancel(job_id)
     assert refused.value.response.json()["detail"] == f"job {job_id} has failed and cannot be cancelled"
+    assert str(refused.value) == f"Error code: 409 - job {job_id} has failed and cannot be cancelled"
     with pytest.raises(openai.UnprocessableEntityError):
         await theirs.fine_tuning.jobs.list(limit=1000)
     for after in ("job_x", "..."):
