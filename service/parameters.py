@@ -45,7 +45,7 @@ def _taken(dependant: Dependant) -> Iterator[str]:
 
 def fault(entry: Any, names: Sequence[str]) -> Fault:
     """What is wrong with a parameter, in our words. `names` are those that there are. No value that was sent is repeated."""
-    where, told = tuple(entry["loc"]), str(entry["msg"]).replace("Input should", "should")
+    where, told = tuple(entry["loc"]), str(entry["msg"]).removeprefix("Value error, ").replace("Input should", "should")
     match entry["type"]:
         case "extra_forbidden":
             return Fault(where, "unknown_parameter", _unknown(str(where[-1]), names))

@@ -85,6 +85,11 @@ def test_only_what_differs_is_told_and_where(documents: list[Any], found: list[A
     assert list(comparison.differences(documents)) == found
 
 
+async def test_a_comparison_of_one_job_is_refused_in_our_own_words(client: httpx.AsyncClient, job_id: str) -> None:
+    (fault,) = (await client.get("/v1/compare", params={"ids": job_id})).json()["errors"]
+    assert (fault["pointer"], fault["message"]) == ("/query/ids", "name 2 to 10 jobs, as ids=job_a,job_b; these are 1")
+
+
 async def test_jobs_are_compared_by_spec_series_and_result(client: httpx.AsyncClient, hands: Hands) -> None:
     one, two = [await made(client, hands, "queued", seed=seed, name="same") for seed in (1, 2)]
     lease = hands.claim(one)
