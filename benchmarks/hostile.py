@@ -1,38 +1,31 @@
-"""What hostile clients cost the others: how long a GET takes alone and beside each kind of attack, and how the API's memory grows.
+"""What hostile clients send, and the service that they send it to: `python -m service` on SQLite, over loopback."""
 
-    .venv/bin/python -m benchmarks.hostile --rounds 3 --seconds 4
-
-Against `python -m service` on SQLite, over loopback. Alone and beside take turns, so that whatever else the machine does falls on both.
-The attackers are processes of the lowest priority, as elsewhere they would be other machines; what they cost is the API's own work.
-"""
-
-import argparse
 import io
 import json
 import multiprocessing
 import os
-import platform
 import re
 import socket
-import statistics
 import subprocess
 import sys
 import time
 import zipfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache
 from http.client import HTTPConnection
-from multiprocessing.synchronize import Event
+from multiprocessing.sharedctypes import Synchronized
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Final
 
+from client import tether
 from contract.store import Store, schema
 
 MEBIBYTE: Final = 1024**2
 LIMITS: Final = {"RIDGELINE_DATASET_BYTES": str(8 * MEBIBYTE), "RIDGELINE_BODY_SECONDS": "2"}
+PACE_SECONDS: Final = 0.1
+"""From one attack of a client to its next, at least: to be asked more often than that is what RIDGELINE_RATE_LIMIT is for."""
 _JSON, _OCTETS = ("/v1/jobs", "application/json"), ("/v1/datasets", "application/octet-stream")
 
 
@@ -60,7 +53,8 @@ def served(folder: Path, **settings: str) -> Iterator[tuple[int, int]]:
         "RIDGELINE_PORT": "0",
         "PYTHONPATH": str(Path(__file__).parents[1]),
     }
-    process = subprocess.Popen([sys.executable, "-m", "service"], stdout=subprocess.PIPE, text=True, env=environment | settings)
+    command = [sys.executable, "-I", "-S", tether.__file__, str(os.getpid()), "--", sys.executable, "-m", "service"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment | settings)
     try:
         assert process.stdout is not None
         yield process.pid, int(process.stdout.readline().rsplit(":", 1)[1])
@@ -72,6 +66,12 @@ def served(folder: Path, **settings: str) -> Iterator[tuple[int, int]]:
 def resident(pid: int, what: str = "VmRSS") -> int:
     """Bytes of memory of a process, now; `VmHWM` for the most so far."""
     return int(re.search(rf"{what}:\s+(\d+)", Path(f"/proc/{pid}/status").read_text())[1]) * 1024  # type: ignore[index]
+
+
+def cpu_seconds(pid: int) -> float:
+    """That a process and those of its children that have ended have used."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+    return sum(map(int, fields[11:15])) / os.sysconf("SC_CLK_TCK")
 
 
 class Probe:
@@ -125,6 +125,19 @@ def _length_too_short(port: int) -> Reply:
     return _sent(port, *_JSON, [b"[" * 65_536], declared=10)
 
 
+def _path_out(port: int) -> Reply:
+    return _sent(port, f"/v1/jobs/{'..%2f' * 20}etc%2fpasswd/cancel", "application/json", [b"{}"])
+
+
+def _member_out(port: int) -> Reply:
+    return _sent(port, *_OCTETS, [_zipped({"../../x.npy": b"", "/etc/y.npy": b""})])
+
+
+def _webhook_inside(port: int) -> Reply:
+    body = json.dumps({"url": "https://[::ffff:169.254.169.254]/latest/meta-data"})
+    return _sent(port, "/v1/webhooks", "application/json", [body.encode()])
+
+
 def _slow_body(port: int) -> Reply:
     return _sent(port, *_JSON, _dripping(), declared=1000)
 
@@ -139,65 +152,38 @@ ATTACKS: Final[dict[str, tuple[Callable[[int], Reply], int | None]]] = {
     "chunks of one byte": (_crumbs, 400),
     "a length that is too long": (_length_too_long, None),
     "a length that is too short": (_length_too_short, 400),
+    "a path that leads out": (_path_out, 404),
+    "an archive that leads out": (_member_out, 422),
+    "a webhook that leads inside": (_webhook_inside, 422),
     "a byte now and then": (_slow_body, 408),
 }
 """Each attack, once, and the status that it is answered with."""
 
 
-def main() -> None:
-    asked = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    asked.add_argument("--rounds", type=int, default=3, help="turns of alone and beside, for each attack")
-    asked.add_argument("--seconds", type=float, default=4.0, help="of each half of a turn")
-    asked.add_argument("--clients", type=int, default=2, help="attackers at once")
-    asked.add_argument("--attacks", nargs="+", choices=[*ATTACKS], default=[*ATTACKS])
-    given = asked.parse_args()
-    print(f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}; {given.clients} attackers at once\n")
-    print("| beside | attacks | median alone | beside | p99 alone | beside | ratio of p99 | memory grew |")
-    print("|---|---|---|---|---|---|---|---|")
-    with TemporaryDirectory() as folder, served(Path(folder), **LIMITS) as (pid, port):
-        _latencies(port, given.seconds)
-        for name in given.attacks:
-            print(_row(name, pid, port, given.rounds, given.seconds, given.clients), flush=True)
-
-
-def _row(name: str, pid: int, port: int, rounds: int, seconds: float, clients: int) -> str:
-    alone: list[float] = []
-    beside: list[float] = []
-    before, count = resident(pid), multiprocessing.Value("i", 0)
-    for _ in range(rounds):
-        alone += _latencies(port, seconds)
-        stop = multiprocessing.Event()
-        attackers = [multiprocessing.Process(target=_attack, args=(name, port, stop, count)) for _ in range(clients)]
+@contextmanager
+def under_attack(name: str, port: int, clients: int) -> Iterator[Callable[[], int]]:
+    """So many clients attack until the block is left; how often they have. Of the lowest priority, as elsewhere they would be other machines."""
+    count = multiprocessing.Value("i", 0)
+    attackers = [multiprocessing.Process(target=_attack, args=(name, port, count), daemon=True) for _ in range(clients)]
+    for attacker in attackers:
+        attacker.start()
+    try:
+        yield lambda: count.value
+    finally:
         for attacker in attackers:
-            attacker.start()
-        time.sleep(0.5)
-        beside += _latencies(port, seconds)
-        stop.set()
-        for attacker in attackers:
+            attacker.kill()
             attacker.join()
-    (median_alone, p99_alone), (median_beside, p99_beside) = _summary(alone), _summary(beside)
-    told = [f"{1000 * value:.1f} ms" for value in (median_alone, median_beside, p99_alone, p99_beside)]
-    return f"| {name} | {count.value} | {' | '.join(told)} | {p99_beside / p99_alone:.2f} | {(resident(pid) - before) / MEBIBYTE:.0f} MiB |"
 
 
-def _attack(name: str, port: int, stop: Event, count: "multiprocessing.sharedctypes.Synchronized[int]") -> None:
+def _attack(name: str, port: int, count: "Synchronized[int]") -> None:
+    """Until it is killed, or nobody listens any more."""
     os.nice(19)
-    while not stop.is_set():
+    while True:
+        began = time.monotonic()
         ATTACKS[name][0](port)
         with count.get_lock():
             count.value += 1
-
-
-def _latencies(port: int, seconds: float) -> list[float]:
-    probe, end, found = Probe(port), time.monotonic() + seconds, []
-    while time.monotonic() < end:
-        found.append(probe.ask()[1])
-        time.sleep(0.005)
-    return found
-
-
-def _summary(seconds: list[float]) -> tuple[float, float]:
-    return statistics.median(seconds), statistics.quantiles(seconds, n=100)[98]
+        time.sleep(max(0.0, began + PACE_SECONDS - time.monotonic()))
 
 
 def _sent(
@@ -236,12 +222,12 @@ def _dripping() -> Iterator[bytes]:
 
 @cache
 def _zipped_zeros() -> bytes:
+    return _zipped({"x.npy": bytes(80 * MEBIBYTE), "y.npy": b""})
+
+
+def _zipped(members: Mapping[str, bytes]) -> bytes:
     file = io.BytesIO()
     with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
-        archive.writestr("x.npy", bytes(80 * MEBIBYTE))
-        archive.writestr("y.npy", b"")
+        for name, content in members.items():
+            archive.writestr(name, content)
     return file.getvalue()
-
-
-if __name__ == "__main__":
-    main()

@@ -42,6 +42,9 @@ def trainer(file: Path) -> None:
 
 def mark_steps(file: Path) -> None:
     """From now on what this process trains is marked."""
+    from worker.training import lean
+
+    lean.spare_the_compiler()
     from worker.training import serve
     from worker.training.fit import fit
     from worker.training.run import Run

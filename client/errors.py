@@ -37,6 +37,10 @@ class DownloadCorruptError(ClientError):
     """The bytes that arrived do not have the promised SHA-256; they were thrown away, so asking again starts afresh."""
 
 
+class UnusableFileError(ClientError):
+    """A file that the command was given cannot be read or written where it is."""
+
+
 class StackError(ClientError):
     """The stack cannot be started on this machine as asked, or did not become ready."""
 

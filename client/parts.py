@@ -73,6 +73,7 @@ class Part:
 
     @property
     def is_running(self) -> bool:
+        """Whether its process was started and has not ended."""
         return self.process is not None and self.process.poll() is None
 
     def tail(self, lines: int = 15) -> str:

@@ -47,6 +47,7 @@ class Client:
         return self._wire.json("POST", "/v1/jobs/validate", json=dict(spec))
 
     def job(self, job_id: str) -> Json:
+        """The job as it stands."""
         return self._wire.json("GET", f"/v1/jobs/{job_id}")
 
     def jobs(self, **filters: Any) -> Iterator[Json]:
@@ -177,6 +178,7 @@ class Client:
         return self._wire.json("POST", f"/v1/webhooks/{webhook_id}/test", patience_seconds=0)
 
     def delete_webhook(self, webhook_id: str) -> None:
+        """Have a webhook told of nothing more, its log deleted with it. Raises ApiError 404 where there is none, also the second time."""
         self._wire.request("DELETE", f"/v1/webhooks/{webhook_id}")
 
     def upload_dataset(self, path: Path | str, name: str | None = None) -> Json:
@@ -192,6 +194,7 @@ class Client:
         return self._pages("/v1/datasets", {"limit": 100})
 
     def dataset(self, dataset_id: str) -> Json:
+        """The data set of this id: its shape, type, rows and classes."""
         return self._wire.json("GET", f"/v1/datasets/{dataset_id}")
 
     def delete_dataset(self, dataset_id: str) -> None:
@@ -226,9 +229,11 @@ class Client:
         return self._wire.json("GET", "/readyz", patience_seconds=0)
 
     def version(self) -> Json:
+        """What the server runs: its version, and Python's."""
         return self._wire.json("GET", "/v1/version")
 
     def close(self) -> None:
+        """Let go of the connections. `with Client() as client` does it by itself."""
         self._wire.http.close()
 
     def __enter__(self) -> Self:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 from typer.core import TyperGroup
 
-from client.errors import AddressError, ApiError, ClientError, ServerUnreachable, StackError
+from client.errors import AddressError, ApiError, ClientError, ServerUnreachable, StackError, UnusableFileError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -24,6 +24,7 @@ _OF_STATUS: Final = {"failed": FAILED, "cancelled": CANCELLED}
 
 Url = Annotated[str, typer.Option("--url", envvar="RIDGELINE_URL", help="Address of the server.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON on stdout and nothing else.")]
+Follow = Annotated[bool, typer.Option("--follow", help="Watch the job until it is over; the exit code is its outcome.")]
 JobId = Annotated[str, typer.Argument(metavar="ID", help="The job's id, as submit printed it.")]
 DEFAULT_URL: Final = "http://127.0.0.1:8000"
 
@@ -32,6 +33,7 @@ class Outcomes(TyperGroup):
     """Turns every error that is meant for the reader into its message on stderr and its exit code."""
 
     def invoke(self, ctx: Any) -> Any:
+        """Run the command; a ClientError becomes its message on stderr (as JSON with `--json`) and its exit code."""
         # Before the command takes its options from it.
         as_json = "--json" in ctx.args
         try:
@@ -68,11 +70,16 @@ def watch(client: "Client", job_id: str, *, as_json: bool) -> None:
 
 @contextmanager
 def client_of(url: str) -> "Iterator[Client]":
-    """The SDK, imported only where a command needs it."""
+    """The SDK, imported only where a command needs it. Raises UnusableFileError where a file that it was given cannot be used."""
     from client.sdk import Client
 
-    with Client(url) as client:
-        yield client
+    try:
+        with Client(url) as client:
+            yield client
+    except OSError as error:
+        if error.filename is None:  # no file: a pipe, say, whose reader has gone
+            raise
+        raise UnusableFileError(f"{error.filename}: {error.strerror}; name another place") from error
 
 
 def read(file: str) -> "Json":
@@ -118,7 +125,7 @@ def _document(error: ClientError) -> "Json":
 
 def _code(error: ClientError) -> int:
     match error:
-        case AddressError():
+        case AddressError() | UnusableFileError():
             return REFUSED
         case ServerUnreachable():
             return UNREACHABLE

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
 
 def jobs(found: Iterable[Json]) -> "Table":
+    """A row for each job: how far it has come, and its accuracy on validation rows where it was told."""
     table = _table("id", "name", "status", "epoch", "val.accuracy", "created")
     for job in found:
         progress, metrics = job["progress"], job["latest_metrics"]
@@ -20,6 +21,7 @@ def jobs(found: Iterable[Json]) -> "Table":
 
 
 def datasets(found: Iterable[Json]) -> "Table":
+    """A row for each data set: the shape and type of a row of it, what is to be predicted, how many rows."""
     table = _table("id", "name", "row", "type", "targets", "rows", "test rows", "created")
     for one in found:
         row, targets = " x ".join(map(str, one["shape"])), f"{one['outputs']} {one['targets']}"
@@ -28,6 +30,7 @@ def datasets(found: Iterable[Json]) -> "Table":
 
 
 def keys(found: Iterable[Json]) -> "Table":
+    """A row for each API key. No secret stands in it: the server does not have them."""
     table = _table("id", "name", "tenant", "scopes", "active", "last used")
     for key in found:
         active = "yes" if key["is_active"] else "no"
@@ -36,6 +39,7 @@ def keys(found: Iterable[Json]) -> "Table":
 
 
 def job(shown: Json) -> "Table":
+    """How one job stands; what it has none of (a name, a place in the queue, an error) has no line."""
     progress, data = shown["progress"], shown.get("dataset") or {}
     table = _pairs()
     table.add_row("job", shown["id"])
@@ -73,6 +77,7 @@ def comparison(shown: Json) -> "Table":
 
 
 def result(shown: Json) -> "Table":
+    """What a job found: its loss terms, accuracies and exact zeros, on which data and how fast."""
     metrics, machine, layers = shown["metrics"], shown["machine"], shown["layers"]
     table = _pairs()
     table.add_row("epochs", f"{shown['epochs']} ({shown['stop_reason']}), best {shown['best_epoch']}")

@@ -65,6 +65,7 @@ class Wire:
         self.sleep(max(delay, at_least or 0.0))
 
     def unreachable(self, error: httpx.TransportError) -> ServerUnreachable:
+        """The error that a failed connection is to the user: the address, and what the network said."""
         return ServerUnreachable(self.url, str(error) or type(error).__name__)
 
 

@@ -91,6 +91,7 @@ class Machine(_Said):
     """Its version."""
 
     def fingerprint(self) -> str:
+        """All that decides bits besides the spec and the data, in one line: where two are the same, so are the weights."""
         return f"torch {self.torch}, {self.device}, {self.precision}, {self.threads} threads, {self.cpu_capability}"
 
     def machine_class(self) -> str:

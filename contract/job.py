@@ -142,10 +142,12 @@ class Job:
 
     @property
     def is_terminal(self) -> bool:
+        """Whether it has ended, and so never changes again."""
         return self.state in TERMINAL
 
     @property
     def is_held(self) -> bool:
+        """Whether a worker owns it: it has a lease then."""
         return self.state in HELD
 
     @property

@@ -45,6 +45,7 @@ class Failure:
     hint: str
 
     def as_json(self) -> Json:
+        """As it stands in the job's row: with whether the same job could end otherwise, which follows from the code."""
         return {"code": self.code.value, "message": self.message, "hint": self.hint, "retryable": self.code in RETRYABLE}
 
 
@@ -284,6 +285,7 @@ def runtime_exceeded(job: Job) -> Failure:
 
 
 def overdue(limit: str, seconds: int, hint: str) -> Failure:
+    """The failure of a job whose limit `limits.{limit}`, of so many seconds, has passed."""
     return Failure(FailureCode.DEADLINE_EXCEEDED, f"limits.{limit} of {seconds} s has passed", hint)
 
 

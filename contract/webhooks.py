@@ -71,6 +71,7 @@ class Outcome:
 
     @property
     def arrived(self) -> bool:
+        """Whether the receiver took the message: any answer from 200 to 299."""
         return self.status_code is not None and 200 <= self.status_code < 300
 
     @property

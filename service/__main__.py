@@ -17,6 +17,9 @@ from service.protocol import Protocol
 
 GRACE_SECONDS = 2
 """How long replies under way may take once the process is asked to end."""
+SWITCH_SECONDS = 0.001
+"""How long one thread may keep the interpreter from the others. A request needs it several times over, so that behind one that takes long
+to refuse, each of Python's own 5 ms would count several times."""
 
 
 class Server(uvicorn.Server):
@@ -40,12 +43,14 @@ class Server(uvicorn.Server):
         self._address = _shown(settings.host, listener)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """As uvicorn's; then tells on stdout where it listens, for whoever started it to wait for."""
         await super().startup(sockets)
         if self.started:
             sys.stdout.write(f"listening http://{self._address}\n")
             sys.stdout.flush()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """As uvicorn's, which waits for replies under way; first ends those that have no end of their own."""
         # Before uvicorn waits for open replies: an event stream has no end of its own.
         self._stopping.set()
         await super().shutdown(sockets)
@@ -66,6 +71,7 @@ def main() -> int:
     except OperatorError as error:
         return _refused(1, str(error))
     logs.configure(settings.log_level)
+    sys.setswitchinterval(SWITCH_SECONDS)
     try:
         Server(settings, listener).run(sockets=[listener])
     except KeyboardInterrupt:

@@ -116,6 +116,7 @@ Asked = TypeVar("Asked", bound=Action)
 
 
 def too_many_labels(count: int) -> faults.Fault:
+    """The fault of a change after which the job would have `count` labels."""
     return faults.Fault(("metadata",), "too_long", f"the job would have {count} labels; {MAX_LABELS} at most: take one away with null")
 
 

@@ -23,6 +23,7 @@ STATUS: Final[dict[JobState, Status]] = {
 
 
 def job(row: Job) -> shapes.FineTuningJob:
+    """A job as OpenAI's clients read one; what those shapes have no field for is told under /v1/jobs alone."""
     spec = row.spec
     remaining = views.progress(row).seconds_remaining
     has_succeeded = row.state is JobState.SUCCEEDED
@@ -50,6 +51,7 @@ def job(row: Job) -> shapes.FineTuningJob:
 
 
 def event(row: rows.Event) -> shapes.FineTuningEvent:
+    """An event as OpenAI's clients read one. Times are whole seconds there."""
     return shapes.FineTuningEvent(
         id=f"{row.job_id}-{row.seq}",
         created_at=int(row.at),
@@ -61,6 +63,7 @@ def event(row: rows.Event) -> shapes.FineTuningEvent:
 
 
 def checkpoint(row: checkpoints.Checkpoint) -> shapes.FineTuningCheckpoint:
+    """A checkpoint as OpenAI's clients read one; its model is the path of ours."""
     return shapes.FineTuningCheckpoint(
         id=row.id,
         created_at=int(row.created_at),

@@ -22,7 +22,7 @@ Every error is a Problem (RFC 9457) that tells everything that is wrong at once.
 def create_app(settings: Settings | None = None) -> FastAPI:
     """The application; without settings those of the environment, read when it starts. Nothing is opened before that."""
     # Routes and their models are built here rather than when this module is imported: it takes as long as importing FastAPI does.
-    from service import access, callers, errors, openapi, parameters
+    from service import access, callers, openapi, parameters, problems
     from service.heads import Headed
     from service.hooks import announced
     from service.measures import Measured, Measures
@@ -47,7 +47,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     routers = _routers()
     app.add_middleware(Headed, routes=[route for router in routers for route in router.routes])
     app.add_middleware(Around)
-    errors.install(app)
+    problems.install(app)
     for router in routers:
         access.assert_complete(router.routes)
         app.include_router(router)
@@ -69,6 +69,7 @@ def _routers() -> list[APIRouter]:
         checkpoints,
         compare,
         datasets,
+        deliveries,
         events,
         fine_tuning,
         health,
@@ -99,6 +100,7 @@ def _routers() -> list[APIRouter]:
         datasets,
         plots,
         webhooks,
+        deliveries,
         fine_tuning,
         capabilities,
         queue,

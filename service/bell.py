@@ -26,6 +26,7 @@ class Bell:
         self._thread = threading.Thread(target=self._run, name="bell", daemon=True)
 
     def start(self) -> None:
+        """Ring from now on; what was asked for before is rung for first."""
         self._thread.start()
 
     def ring(self, job_id: str) -> None:

@@ -39,8 +39,8 @@ def _is_reached_from_outside(request: Request) -> bool:
 
 
 def _is_ours(name: str, request: Request, settings: Settings) -> bool:
-    reached_at = str((request.scope.get("server") or ("", None))[0]).lower()
-    return is_loopback(name) or name in {reached_at, settings.host.lower(), *settings.names}
+    reached_at = (request.scope.get("server") or ("", None))[0]
+    return is_loopback(name) or (name != "" and name == reached_at) or name in settings.names
 
 
 def _is_sent_from_elsewhere(request: Request, host: str, settings: Settings) -> bool:

@@ -29,6 +29,7 @@ class Caller:
     """Whether they may look after every tenant."""
 
     def may(self, scope: Scope) -> bool:
+        """Whether they have the scope; who has `admin` has each."""
         return scope in self.scopes or Scope.ADMIN in self.scopes
 
 
@@ -49,6 +50,7 @@ class Gate:
         self.refusals = rates.Limiter("60/minute")
 
     def is_operator(self, secret: str) -> bool:
+        """Whether this is RIDGELINE_ADMIN_KEY; takes as long for a wrong secret as for the right one."""
         return self._admin is not None and hmac.compare_digest(self._admin, _digest(secret))
 
     def spend(self, request: Request, who: str) -> None:

@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterator
 from typing import Any, Final
 
-from service import errors, examples, sketch
+from service import examples, problems, replies, sketch
 
 Json = dict[str, Any]
 
@@ -64,10 +64,10 @@ def _exemplify(status: str, reply: Json, schemas: Json, shown: Json) -> None:
         shape = str(content.get("schema", {}).get("$ref", "")).removeprefix(_SCHEMAS)
         if not shape or "example" in content or "examples" in content:
             continue
-        is_problem = media == errors.MEDIA_TYPE
+        is_problem = media == problems.MEDIA_TYPE
         name = f"problem_{status}" if is_problem else shape
         if name not in shown:
-            written = examples.problem(int(status)) if is_problem else examples.REPLIES.get(shape, {})
+            written = replies.problem(int(status)) if is_problem else replies.REPLIES.get(shape, {})
             shown[name] = {"value": sketch.filled(schemas[shape], schemas, written)}
         content["examples"] = {name: {"$ref": f"{_EXAMPLES}{name}"}}
 

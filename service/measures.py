@@ -79,6 +79,8 @@ class Scrape:
         self._store = store
 
     def collect(self) -> "Iterator[Metric]":
+        """Everything there is to tell, read now, as prometheus_client asks for it. While the database is away: the counters, and
+        `ridgeline_up` 0."""
         yield from self._measures.registry.collect()
         try:
             found = gauges.read(self._store)

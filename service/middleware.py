@@ -12,7 +12,7 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from contract import ids
-from service import auditing, browsers, errors
+from service import auditing, browsers, problems
 
 REQUEST_ID: Final = "X-Request-Id"
 _GIVEN_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
@@ -55,7 +55,7 @@ class Around:
             log.exception("unexpected", method=request.method, path=request.scope["path"])
             if status:
                 raise  # half a reply is out: the server must cut the connection, or the client takes it for a whole one
-            await errors.unexpected(request)(request.scope, request.receive, noted)
+            await problems.unexpected(request)(request.scope, request.receive, noted)
         finally:
             milliseconds = round((time.monotonic() - began) * 1000, 1)
             log.info("request", method=request.method, path=request.scope["path"][:256], status=status, ms=milliseconds)
@@ -65,7 +65,7 @@ def _refused(request: Request) -> ASGIApp | None:
     """The reply to a request that must not reach the application; None for one that may."""
     held = getattr(request.app.state, "held", None)
     found = browsers.refusal(request, held.settings) if held else None
-    return found and errors.reply(request, HTTPStatus.FORBIDDEN, *found)
+    return found and problems.reply(request, HTTPStatus.FORBIDDEN, *found)
 
 
 def _stamp(headers: MutableHeaders, scope: Scope) -> None:

@@ -1,4 +1,4 @@
-"""How the API describes itself: Problem for every error, the job spec as the body of a submission, headers declared."""
+"""How the API describes itself: Problem for every error, the shapes of bodies and streams, headers declared."""
 
 import threading
 from typing import Any, Final
@@ -6,109 +6,11 @@ from typing import Any, Final
 from fastapi import FastAPI
 
 from contract.spec import JobSpec
-from service import actions, errors, illustration, shapes
+from service import actions, illustration, shapes
 from service.hooks import announced, asked
+from service.problems import MEDIA_TYPE, Problem
 
 Json = dict[str, Any]
-
-SPEC_BODY: Final[Json] = {
-    "requestBody": {
-        "required": True,
-        "content": {
-            "application/json": {
-                "schema": {"$ref": "#/components/schemas/JobSpec"},
-                "examples": illustration.of_specs(),
-            }
-        },
-    }
-}
-
-RETRY_BODY: Final[Json] = {
-    "requestBody": {
-        "required": False,
-        "content": {
-            "application/json": {
-                "schema": {"$ref": "#/components/schemas/Retry"},
-                "examples": {
-                    "last": {"summary": "Where it stopped; an empty body means the same", "value": {"begin": "last"}},
-                    "start": {"summary": "Anew", "value": {"begin": "start"}},
-                    "anywhere": {"summary": "Where it stopped, on whatever machine there is", "value": {"resume": "anywhere"}},
-                },
-            }
-        },
-    }
-}
-
-EXTENSION_BODY: Final[Json] = {
-    "requestBody": {
-        "required": True,
-        "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Extension"}, "example": {"epochs": 5}}},
-    }
-}
-
-PIN_BODY: Final[Json] = {
-    "requestBody": {
-        "required": True,
-        "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Pin"}, "example": {"pinned": True}}},
-    }
-}
-
-AMENDMENT_BODY: Final[Json] = {
-    "requestBody": {
-        "required": True,
-        "content": {
-            kind: {
-                "schema": {"$ref": "#/components/schemas/Change"},
-                "example": {"name": "fashion-l1-again", "metadata": {"team": "vision"}, "priority": 5},
-            }
-            for kind in ("application/merge-patch+json", "application/json")
-        },
-    }
-}
-
-CANCEL_BODY: Final[Json] = {
-    "requestBody": {
-        "required": False,
-        "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Cancel"}, "example": {"mode": "graceful"}}},
-    }
-}
-
-CLONE_BODY: Final[Json] = {
-    "requestBody": {
-        "required": False,
-        "content": {
-            "application/json": {
-                "schema": {"$ref": "#/components/schemas/Clone"},
-                "examples": {
-                    "overrides": {
-                        "summary": "The same with a stronger penalty",
-                        "value": {"overrides": {"name": "stronger", "penalties": [{"kind": "l1", "lambda": 1e-4}]}},
-                    },
-                    "init_from": {
-                        "summary": "From its best weights, with another optimizer",
-                        "value": {"init_from": "best", "overrides": {"optimizer": {"kind": "sgd", "lr": 0.01}}},
-                    },
-                    "extend_epochs": {"summary": "On from where it ended", "value": {"extend_epochs": 5}},
-                },
-            }
-        },
-    }
-}
-
-BATCH_BODY: Final[Json] = {
-    "requestBody": {
-        "required": True,
-        "content": {
-            "application/json": {
-                "schema": {"$ref": "#/components/schemas/Choice"},
-                "examples": {
-                    "ids": {"summary": "These", "value": {"ids": ["job_01kaj3v2m4n5p6q7r8s9t0v1w2"]}},
-                    "filter": {"summary": "Up to 100 of those", "value": {"status": ["queued"], "label": {"team": "vision"}}},
-                },
-            }
-        },
-    }
-}
 
 EVENT_STREAM: Final[Json] = {
     "description": "A page of events; with `Accept: text/event-stream` a stream of them.",
@@ -176,7 +78,7 @@ _TOLD: Final = {
 def problems(*statuses: int) -> dict[int | str, Json]:
     """The error replies of a route, for its `responses`. One that reads a body (413) may also wait for it in vain (408)."""
     statuses = tuple(sorted({*statuses, 408})) if 413 in statuses else statuses
-    content = {errors.MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
+    content = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
     found: dict[int | str, Json] = {status: {"description": _TOLD[status], "content": content} for status in statuses}
     if 503 in found:
         found[503]["headers"] = {"Retry-After": header("Seconds to wait.", "integer")}
@@ -184,6 +86,7 @@ def problems(*statuses: int) -> dict[int | str, Json]:
 
 
 def header(description: str, kind: str = "string") -> Json:
+    """A response header as the description shows it; `kind` is the JSON type of its value."""
     return {"description": description, "schema": {"type": kind}}
 
 
@@ -220,7 +123,7 @@ def _finished(document: Json) -> Json:
         *actions.BODIES,
         ApiKeyRequest,
         QuotaRequest,
-        errors.Problem,
+        Problem,
         shapes.Event,
         shapes.Live,
         shapes.Resync,

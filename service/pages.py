@@ -13,7 +13,8 @@ class Named(Protocol):
     """Anything with an id."""
 
     @property
-    def id(self) -> str: ...
+    def id(self) -> str:
+        """Sorts by the time it was made."""
 
 
 Item = TypeVar("Item", bound=Named)

@@ -8,7 +8,7 @@ import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from contract import ids
-from service import errors
+from service import problems
 
 FREE_CHUNKS: Final = 256
 CHUNK_BYTES: Final = 512
@@ -35,15 +35,19 @@ class Protocol(H11Protocol):
         self._watch: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """As uvicorn's; from now on a request has to come."""
         super().connection_made(transport)
         self._look(heard=-1)
 
     def connection_lost(self, exc: Exception | None) -> None:
+        """As uvicorn's; nothing is waited for any more."""
         if self._watch:
             self._watch.cancel()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
+        """As uvicorn's, but for what comes after a reply that did not wait for the whole body: of that so much is passed over, then the
+        connection is cut."""
         if self.conn.our_state is h11.DONE and self.conn.their_state is h11.SEND_BODY:
             self.conn.leftover += len(data)
             if self.conn.leftover > self.leftover_bytes:
@@ -52,6 +56,7 @@ class Protocol(H11Protocol):
         super().data_received(data)
 
     def send_400_response(self, msg: str) -> None:
+        """Answer what is no HTTP with a Problem, as everything else is; cut the connection where a reply is under way."""
         if self.conn.our_state not in {h11.IDLE, h11.SEND_RESPONSE}:
             # A reply is on its way already: what would be sent now, its reader would take for a part of it.
             self.transport.close()
@@ -59,7 +64,7 @@ class Protocol(H11Protocol):
         request_id = ids.request()
         body = _problem(self.conn.fault or f"{msg.rstrip('.')}: {_NO_HTTP}", request_id)
         headers = [
-            ("content-type", errors.MEDIA_TYPE),
+            ("content-type", problems.MEDIA_TYPE),
             ("content-length", str(len(body))),
             ("connection", "close"),
             ("x-request-id", request_id),
@@ -124,7 +129,7 @@ def _to_origin(request: h11.Request) -> h11.Request:
 
 def _problem(detail: str, request_id: str) -> bytes:
     return (
-        errors.Problem(
+        problems.Problem(
             type="urn:ridgeline:problem:malformed_request",
             title="Bad Request",
             status=400,

@@ -17,6 +17,7 @@ class Span:
 
     @property
     def size(self) -> int:
+        """How many bytes."""
         return self.end - self.start
 
 

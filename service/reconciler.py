@@ -52,6 +52,7 @@ class Reconciler:
         self._threads = [threading.Thread(target=self._run, args=[deeds], name=name, daemon=True) for name, deeds in loops.items()]
 
     def start(self) -> None:
+        """Look from now on, in threads that end with the service."""
         for thread in self._threads:
             thread.start()
 

@@ -2,8 +2,9 @@
 
 from typing import Any, Final
 
-from service import access, errors
+from service import access
 from service.openapi import header
+from service.problems import MEDIA_TYPE
 
 Json = dict[str, Any]
 
@@ -58,5 +59,5 @@ def _describe(operation: Json) -> None:
 
 
 def _problem(description: str, headers: Json) -> Json:
-    content = {errors.MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
+    content = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
     return {"description": description, "content": content, "headers": dict(headers)}

@@ -16,10 +16,12 @@ from contract.settings import Settings
 from contract.store import Store, quotas, submissions
 from contract.store.quotas import Limits
 from contract.store.submissions import Asked, Submission
+from service import looks
 from service.bell import MAX_WAITING, Bell
 from service.callers import Gate
 from service.forecast import Forecast
 from service.hooks.courier import Courier
+from service.looks import Look, Seen
 from service.reconciler import Reconciler
 from service.tails import Tails
 from service.together import Together
@@ -43,6 +45,8 @@ class State:
     bell: Bell
     submitter: Together[Asked, Submission]
     """Writes submissions down: those that come together in one commit."""
+    looker: Together[Look, Seen]
+    """Reads jobs: those that are asked for together in one go."""
     tails: Tails
     courier: Courier
     stopping: threading.Event
@@ -60,6 +64,7 @@ def opened(settings: Settings, stopping: threading.Event) -> Iterator[State]:
     forecast = Forecast()
     bell = Bell(partial(queue.ring, celery), partial(_crew, forecast, store))
     submitter: Together[Asked, Submission] = Together(partial(submissions.write, store), submissions.MOST, "submitter")
+    looker: Together[Look, Seen] = Together(partial(looks.all_of, store, forecast), looks.MOST, "looker")
     reconciler = Reconciler(
         store,
         artifacts,
@@ -74,13 +79,15 @@ def opened(settings: Settings, stopping: threading.Event) -> Iterator[State]:
     courier = Courier(store, settings, stopping)
     bell.start()
     submitter.start()
+    looker.start()
     reconciler.start()
     courier.start()
     try:
-        yield State(settings, store, artifacts, celery, bell, submitter, Tails(store), courier, stopping, Gate(settings), forecast)
+        yield State(settings, store, artifacts, celery, bell, submitter, looker, Tails(store), courier, stopping, Gate(settings), forecast)
     finally:
         stopping.set()
         submitter.stop(_STOP_SECONDS)  # before the bell, which rings for what was written
+        looker.stop(_STOP_SECONDS / 2)
         courier.stop(_STOP_SECONDS / 2)
         bell.stop()
         reconciler.join(_STOP_SECONDS)

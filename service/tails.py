@@ -33,6 +33,7 @@ class Tail:
 
     @property
     def known(self) -> Known:
+        """How far it was read, for the store to tell what is new."""
         newest = self._base + len(self._recent)
         return Known(self.job.version if newest == self.job.event_seq else None, newest)
 

@@ -35,6 +35,7 @@ class Tensor:
 
     @property
     def row_bytes(self) -> int:
+        """Bytes of one row along its first axis."""
         return prod(self.shape[1:]) * _BYTES[self.kind]
 
 

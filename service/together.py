@@ -33,6 +33,7 @@ class Together(Generic[Q, A]):
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
 
     def start(self) -> None:
+        """Write from now on; who asked before is answered first."""
         self._thread.start()
 
     async def ask(self, question: Q) -> A:

@@ -1,12 +1,14 @@
 """How a reply is made from the rows of the store."""
 
+import json
 from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 
 from contract.job import Job, JobState, Json
 from contract.spec import JobSpec, advice, plan, size
-from contract.store import audit, checkpoints, keys, lines, metrics, rows, workers
+from contract.store import audit, checkpoints, deliveries, keys, lines, metrics, rows, webhooks, workers
+from contract.webhooks import DeliveryState
 from service import shapes
 
 
@@ -56,6 +58,7 @@ def job(row: Job, place: shapes.QueuePlace | None, moves: Sequence[rows.Event]) 
 
 
 def progress(row: Job) -> shapes.Progress:
+    """How far the job has come. One that has succeeded is at its end, also where it stopped early."""
     done = 1.0 if row.state is JobState.SUCCEEDED else min(1.0, row.step / row.steps) if row.steps else 0.0
     return shapes.Progress(
         epoch=row.epoch, epochs=row.epochs, step=row.step, steps=row.steps, fraction=done, seconds_remaining=_seconds_remaining(row, done)
@@ -63,16 +66,19 @@ def progress(row: Job) -> shapes.Progress:
 
 
 def event(row: rows.Event) -> shapes.Event:
+    """A line of a job's history, its data as they were written."""
     return shapes.Event(seq=row.seq, type=row.type, at=time(row.at), level=row.level, message=row.message, data=row.data)
 
 
 def log_line(row: rows.Event) -> shapes.LogLine:
+    """An event as a line of a log: its reason within the message, and the lines that it brought along."""
     attached: list[str] = next((row.data[name] for name in lines.ATTACHED if name in row.data), [])
     source = "job" if row.type == "status" else "trainer"
     return shapes.LogLine(seq=row.seq, at=time(row.at), level=row.level, source=source, message=_told(row), lines=attached)
 
 
 def live(row: Job) -> shapes.Live:
+    """The numbers of the moment, which a stream tells between two events and nobody keeps."""
     return shapes.Live(status=row.state, progress=progress(row), latest_metrics=row.latest_metrics)
 
 
@@ -82,6 +88,7 @@ def point(row: metrics.Point, values: Json) -> shapes.MetricPoint:
 
 
 def checkpoint(row: checkpoints.Checkpoint, of: Job) -> shapes.Checkpoint:
+    """A checkpoint with its files, and what `of`, the job that was asked for it, calls it."""
     # Below the job that was asked: the one that wrote it may be deleted, while this one goes on from it.
     here = f"/v1/jobs/{of.id}/checkpoints/{row.id}/files"
     names = {"best": of.best_checkpoint_id or of.checkpoint_id, "last": of.checkpoint_id}
@@ -125,6 +132,7 @@ def validation(spec: JobSpec, seconds_per_epoch: float | None) -> shapes.Validat
 
 
 def worker(row: workers.Worker) -> shapes.Worker:
+    """A worker by its last sign of life. Whose job it has in hand is for the caller to hide."""
     return shapes.Worker(
         id=row.id,
         host=row.host,
@@ -148,6 +156,7 @@ def _duration(spec: JobSpec, seconds_per_epoch: float | None) -> shapes.Duration
 
 
 def api_key(key: keys.Key, now: float) -> shapes.ApiKey:
+    """A key without its secret, which nobody knows any more; active or not at `now`, in seconds since 1970."""
     return shapes.ApiKey(
         id=key.id,
         tenant=key.tenant,
@@ -162,7 +171,44 @@ def api_key(key: keys.Key, now: float) -> shapes.ApiKey:
 
 
 def audit_event(event: audit.Recorded) -> shapes.AuditEvent:
+    """Who asked for what, and how it was answered."""
     return shapes.AuditEvent(id=event.id, at=time(event.at), **asdict(event.deed))
+
+
+def webhook(row: webhooks.Webhook) -> shapes.Webhook:
+    """A webhook without its secret."""
+    return shapes.Webhook(
+        id=row.id,
+        url=row.url,
+        events=list(row.events),
+        description=row.description,
+        enabled=row.enabled,
+        disabled_reason=row.disabled_reason,
+        previous_secret_expires_at=_time(row.previous_secret_until),
+        created_at=time(row.created_at),
+        updated_at=time(row.updated_at),
+    )
+
+
+def delivery(row: deliveries.Delivery) -> shapes.Delivery:
+    """What became of a message so far. When it is tried again is told only while it will be."""
+    return shapes.Delivery(
+        id=row.id,
+        webhook_id=row.webhook_id,
+        job_id=row.job_id,
+        type=row.type,
+        status=row.state,
+        attempts=row.attempts,
+        next_attempt_at=_time(row.next_attempt_at if row.state is DeliveryState.PENDING else None),
+        created_at=time(row.created_at),
+        last_attempt_at=_time(row.last_attempt_at),
+        delivered_at=_time(row.delivered_at),
+        status_code=row.status_code,
+        error=row.error,
+        duration_ms=row.duration_ms,
+        reply=row.reply,
+        payload=json.loads(row.body),
+    )
 
 
 def _time(seconds: float | None) -> str | None:

@@ -60,10 +60,12 @@ class Trainer:
 
     @property
     def pid(self) -> int:
+        """Of its process, which leads a group of its own."""
         return self._process.pid
 
     @property
     def is_alive(self) -> bool:
+        """Whether its process has not ended; one that hangs is alive."""
         return self._process.poll() is None
 
     def tell(self, order: orders.Order) -> None:

@@ -23,6 +23,7 @@ class Batch:
 
     @property
     def is_news(self) -> bool:
+        """Whether there is anything in it to tell."""
         return bool(self.notes or self.samples) or self.report != Report()
 
 
@@ -50,6 +51,7 @@ class News:
 
     @property
     def is_all_told(self) -> bool:
+        """Whether the store has acknowledged all that was gathered."""
         return self._outgoing is None and not self._gathered.is_news
 
     def add(self, event: events.Event) -> None:
@@ -71,6 +73,7 @@ class News:
                 return
 
     def warn(self, message: str, data: Json | None = None) -> None:
+        """Gather a warning, to be told as an event of the job with the next renewal."""
         self._gathered.notes.append(Note("warning", message, data or {}, level="warning"))
 
     def last_words(self, cause: str, tail: str) -> None:

@@ -41,4 +41,5 @@ class Watchdog:
 
     @property
     def is_due(self) -> bool:
+        """Whether nothing was heard of the trainer for longer than the limit."""
         return self._clock() - self._at > self.limit_seconds

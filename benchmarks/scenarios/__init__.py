@@ -20,6 +20,7 @@ NAMES = (
     "checkpoints",
     "streams",
     "slots",
+    "hostile",
     "gpu",
 )
 """The telling ones first: where time runs out, those at the end are left out."""
@@ -31,7 +32,7 @@ class Size(StrEnum):
     SMOKE = "smoke"
     """Seconds: shows that everything runs, and no figure of it means anything."""
     QUICK = "quick"
-    """All of it in less than five minutes on two quiet cores."""
+    """All of it in less than five minutes on two quiet cores: fewer rounds, and drawn images where the kind of image makes no step slower."""
     FULL = "full"
     """What a figure that is published comes from: half an hour or so."""
 

@@ -13,7 +13,7 @@ from benchmarks.turns import turns
 
 TITLE = "What the engine costs over the best loop written by hand for this one network: some steps of each in turn, in one process."
 NEEDS_STACK = False
-_ROUNDS = {Size.SMOKE: 2, Size.QUICK: 16, Size.FULL: 60}
+_ROUNDS = {Size.SMOKE: 2, Size.QUICK: 8, Size.FULL: 60}
 _STEPS = {Size.SMOKE: 2, Size.QUICK: 15, Size.FULL: 25}
 
 

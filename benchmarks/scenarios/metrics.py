@@ -16,7 +16,7 @@ from contract.store.metrics import Sample
 TITLE = "A job's numbers thinned to max_points, as a chart asks for them, from SQLite on this machine's disk."
 NEEDS_STACK = False
 _ROWS = {Size.SMOKE: 2_000, Size.QUICK: 100_000, Size.FULL: 1_000_000}
-_TIMES = {Size.SMOKE: 2, Size.QUICK: 9, Size.FULL: 15}
+_TIMES = {Size.SMOKE: 2, Size.QUICK: 5, Size.FULL: 15}
 _POINTS = {Size.SMOKE: (100,), Size.QUICK: (1000,), Size.FULL: (1000, 5000)}
 _PIECE = 10_000
 _VALUES = {"train.loss": 0.5, "train.accuracy": 0.9, "train.penalty.l1": 0.01, "lr": 1e-3, "samples_per_second": 1e4}

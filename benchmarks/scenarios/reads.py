@@ -15,7 +15,7 @@ from contract.store import Store, leases
 TITLE = "200 reads of running jobs a second, every other one conditional and answered 304, beside 20 submissions a second; one API process."
 NEEDS_STACK = True
 _PER_SECOND, _SUBMITTED_PER_SECOND, _CONNECTIONS, _JOBS = 100, 20, 16, 50
-_SECONDS = {Size.SMOKE: 1, Size.QUICK: 5, Size.FULL: 20}
+_SECONDS = {Size.SMOKE: 1, Size.QUICK: 4, Size.FULL: 20}
 _ROUNDS = {Size.SMOKE: 1, Size.QUICK: 2, Size.FULL: 5}
 
 

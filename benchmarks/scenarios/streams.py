@@ -22,7 +22,7 @@ from contract.store.rows import Note
 TITLE = "Open event streams on one API process, each of a job of its own, while events are written as workers write them."
 NEEDS_STACK = True
 _STREAMS = {Size.SMOKE: 20, Size.QUICK: 500, Size.FULL: 500}
-_EVENTS = {Size.SMOKE: 40, Size.QUICK: 500, Size.FULL: 3000}
+_EVENTS = {Size.SMOKE: 40, Size.QUICK: 250, Size.FULL: 3000}
 _PER_SECOND = 50
 _LAST_SECONDS = 5.0
 """How long what was written last may take to be heard."""

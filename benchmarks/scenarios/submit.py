@@ -13,7 +13,7 @@ TITLE = "Submissions on 16 connections, one API process each: Ridgeline commits 
 NEEDS_STACK = True
 CONNECTIONS = 16
 SPEC = {"optimizer": {"kind": "adam"}, "penalties": [{"kind": "l2", "lambda": 5e-4}], "epochs": 10}
-_REQUESTS = {Size.SMOKE: 64, Size.QUICK: 800, Size.FULL: 4000}
+_REQUESTS = {Size.SMOKE: 64, Size.QUICK: 600, Size.FULL: 4000}
 _ROUNDS = {Size.SMOKE: 2, Size.QUICK: 3, Size.FULL: 9}
 _OURS, _BARE = "Ridgeline", "bare FastAPI and Celery"
 

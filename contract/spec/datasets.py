@@ -24,6 +24,7 @@ class Shape:
 
     @property
     def features(self) -> int:
+        """Numbers in one row: channels x height x width."""
         return self.channels * self.height * self.width
 
 
@@ -72,6 +73,7 @@ class Builtin(_Dataset):
     """Fashion-MNIST: 28 x 28 grey images of clothes in 10 classes (Xiao, Rasul, Vollgraf, 2017)."""
 
     def shape(self) -> Shape:
+        """That of a row of the data; each of its kinds has one, which models are planned by."""
         return Shape(channels=1, height=28, width=28, outputs=10, targets="classes")
 
 

@@ -43,6 +43,7 @@ class Fault:
 
     @property
     def pointer(self) -> str:
+        """Where it is, as a JSON pointer (RFC 6901); empty for the document itself."""
         return "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in self.path)
 
 

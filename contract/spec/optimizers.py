@@ -312,6 +312,7 @@ class SAM(_Optimizer):
 
     @property
     def lr(self) -> float:
+        """The step size of the optimizer below, which alone takes steps."""
         return self.base.lr
 
     @property

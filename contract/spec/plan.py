@@ -29,6 +29,7 @@ class Layer:
 
     @property
     def parameters(self) -> int:
+        """How many numbers are trained in it: weight and bias."""
         return prod(self.weight) + (prod(self.bias) if self.bias else 0)
 
 

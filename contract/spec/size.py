@@ -22,6 +22,7 @@ class Memory:
 
     @property
     def total(self) -> int:
+        """Bytes of all four together."""
         return self.weights + self.gradients + self.optimizer + self.activations
 
 

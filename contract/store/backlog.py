@@ -3,9 +3,10 @@
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
-from sqlalchemy import Connection, Label, Select, func, select
+from sqlalchemy import BindParameter, Connection, Label, Select, bindparam, func, select
 
 from contract.job import HELD, OPEN, Job, JobState
 from contract.spec import JobSpec
@@ -71,18 +72,24 @@ def places_among(connection: Connection, found: Sequence[Job]) -> dict[str, Plac
     for job in found:
         if job.state is JobState.QUEUED:
             waiting[job.priority].append(job.id)
-    return {row.id: Place(row.position, row.position - 1) for each in waiting.items() for row in connection.execute(_standing(*each))}
+    standing: dict[str, Place] = {}
+    for priority, job_ids in waiting.items():
+        asked = {"priority": priority, "first": min(job_ids), "last": max(job_ids), "job_ids": job_ids}
+        standing |= {row.id: Place(row.position, row.position - 1) for row in connection.execute(_standing(), asked)}
+    return standing
 
 
-def _standing(priority: int, job_ids: Sequence[str]) -> Select[*tuple[Any, ...]]:
-    """Positions of queued jobs of this priority. What is before all of them is counted in the index and not numbered row by row."""
+@cache
+def _standing() -> Select[*tuple[Any, ...]]:
+    """Positions of queued jobs of a priority. What is before all of them is counted in the index and not numbered row by row."""
     queue = jobs.c.state == JobState.QUEUED.value
-    alike = queue & (jobs.c.priority == priority)
-    before = select(func.count()).select_from(jobs).where(queue, jobs.c.priority > priority).scalar_subquery()
-    older = select(func.count()).select_from(jobs).where(alike, jobs.c.id < min(job_ids)).scalar_subquery()
+    alike = queue & (jobs.c.priority == bindparam("priority"))
+    first: BindParameter[str] = bindparam("first")
+    before = select(func.count()).select_from(jobs).where(queue, jobs.c.priority > bindparam("priority")).scalar_subquery()
+    older = select(func.count()).select_from(jobs).where(alike, jobs.c.id < first).scalar_subquery()
     number = (before + older + func.row_number().over(order_by=jobs.c.id)).label("position")
-    ranked = select(jobs.c.id, number).where(alike, jobs.c.id.between(min(job_ids), max(job_ids))).subquery()
-    return select(ranked).where(ranked.c.id.in_(job_ids))
+    ranked = select(jobs.c.id, number).where(alike, jobs.c.id.between(first, bindparam("last"))).subquery()
+    return select(ranked).where(ranked.c.id.in_(bindparam("job_ids", expanding=True)))
 
 
 def queued(store: Store, limit: int) -> list[Task]:

@@ -11,7 +11,7 @@ from contract.store import rows
 
 
 def of(tenant: str, spec: JobSpec, now: float, origin: Continuation | None = None) -> Job:
-    """A job of this spec, not yet written down; `origin` is what it goes on from."""
+    """A job of this spec, not yet written down, with its first event counted; `origin` is what it goes on from."""
     document = spec.model_dump(mode="json")
     return Job(
         id=ids.job(),
@@ -37,6 +37,7 @@ def of(tenant: str, spec: JobSpec, now: float, origin: Continuation | None = Non
         resumes_on=origin.resumes_on if origin else None,
         best=origin.best if origin else None,
         best_checkpoint_id=origin.best["checkpoint_id"] if origin and origin.best else None,
+        event_seq=1,
     )
 
 

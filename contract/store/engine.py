@@ -60,6 +60,7 @@ class Store:
         return float(connection.execute(_NOW_SQLITE if self.is_sqlite else _NOW_POSTGRESQL).scalar_one())
 
     def close(self) -> None:
+        """Close every connection that is not in use. The store can be used again after, and opens new ones."""
         self.engine.dispose()
 
 

@@ -1,6 +1,6 @@
 """What clients do with jobs: submit, read, amend, cancel, pause, resume, retry, extend, clone."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -22,6 +22,7 @@ from contract.store.tables import STANDING_RETRY, job_events, jobs, results
 # Made once: to build a statement costs more than to run one of these.
 _NAMED = (jobs.c.id == bindparam("id"), jobs.c.tenant == bindparam("tenant"), jobs.c.deleted_at.is_(None))
 _ONE: Final = select(jobs).where(*_NAMED)
+_SOME: Final = select(jobs).where(jobs.c.id.in_(bindparam("ids", expanding=True)), jobs.c.deleted_at.is_(None))
 _VERSION: Final = select(jobs.c.version).where(*_NAMED)
 _MOVES: Final = (
     select(job_events)
@@ -63,7 +64,9 @@ def retry(store: Store, tenant: str, job_id: str, begin: Begin = "last", resume:
             return Submission(_assert_as_asked(standing, asked), replayed=True)
         asked = continuation.retry(continuing.what_is_left(connection, parent), begin, resume)
         now = store.now(connection)
-        return Submission(rows.create(connection, birth.of(tenant, asked.spec, now, asked), now), replayed=False)
+        job = birth.of(tenant, asked.spec, now, asked)
+        rows.create(connection, [job], now)
+        return Submission(job, replayed=False)
 
 
 def extend(store: Store, tenant: str, job_id: str, epochs: int, key: str | None = None, beside: Json | None = None) -> Submission:
@@ -105,11 +108,13 @@ def get(store: Store, tenant: str, job_id: str) -> Job:
         return _found(connection, tenant, job_id)
 
 
-def get_placed(store: Store, tenant: str, job_id: str) -> tuple[Job, Place | None]:
-    """The same, and where it stands in the queue while it is queued: one statement otherwise."""
+def placed(store: Store, job_ids: Iterable[str]) -> list[tuple[Job, Place | None]]:
+    """Those of the jobs that are there, whoever's they are, and where each stands in the queue while it is queued: one statement where
+    none is."""
     with store.read() as connection:
-        job = _found(connection, tenant, job_id)
-        return job, backlog.places_among(connection, [job]).get(job.id)
+        found = [rows.from_row(row) for row in connection.execute(_SOME, {"ids": list(job_ids)}).mappings()]
+        places = backlog.places_among(connection, found)
+    return [(job, places.get(job.id)) for job in found]
 
 
 def owned(store: Store, tenant: str, job_ids: Sequence[str]) -> set[str]:

@@ -52,9 +52,11 @@ class Key:
     """To the minute."""
 
     def is_active(self, now: float) -> bool:
+        """Whether it lets somebody in at `now`, in seconds since 1970."""
         return self.revoked_at is None and not self.is_expired(now)
 
     def is_expired(self, now: float) -> bool:
+        """Whether its time is over at `now`, in seconds since 1970; False for one that has no end."""
         return self.expires_at is not None and self.expires_at <= now
 
 

@@ -1,6 +1,6 @@
 """How much a tenant may have at once, and how much it has."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Final
 
@@ -76,8 +76,19 @@ def settle(store: Store, everybody: Limits) -> None:
         put(store, EVERYBODY, everybody)
 
 
-def assert_room_for_job(connection: Connection, tenant: str, now: float) -> None:
-    """Raises QuotaExceededError, or QuotaSpentError, where the tenant may not have the job just written."""
+def line_up(connection: Connection, tenants: Iterable[str]) -> None:
+    """Hold off others that count what these tenants have, before anything is written for them; always in the same order.
+
+    On PostgreSQL two that write for the same tenants, and wait for each other's rows besides, would else wait in a circle.
+    """
+    if connection.dialect.name == "postgresql":
+        for tenant in sorted(set(tenants)):
+            if _limits(connection, tenant) != Limits():
+                counting(connection, tenant)
+
+
+def assert_room_for_jobs(connection: Connection, tenant: str, now: float) -> None:
+    """Raises QuotaExceededError, or QuotaSpentError, where the tenant may not have the jobs just written."""
     allowed = _limits(connection, tenant)
     if allowed == Limits():
         return  # mostly: then nothing has to be counted

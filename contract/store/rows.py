@@ -1,5 +1,6 @@
 """How a job is read from its row and written back: under a guard, and never without the event that tells of it."""
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
@@ -49,6 +50,7 @@ def from_row(row: RowMapping) -> Job:
 
 
 def to_row(job: Job) -> dict[str, Any]:
+    """The job as a row of the jobs table holds it: states as their names, numbers that JSON lacks as strings."""
     return {name: _plain(name, getattr(job, name)) for name in FIELDS}
 
 
@@ -79,22 +81,22 @@ def save(connection: Connection, before: Job, after: Job, actor: Actor, now: flo
         raise StoreUnavailableError(f"job {before.id} changed while it was being changed; try again")
     quotas.note_move(connection, before, after, now)
     if moved:
-        outbox.tell(connection, before, after, actor, now)
+        outbox.tell(connection, [(before, after)], actor, now)
     return after
 
 
-def create(connection: Connection, job: Job, now: float) -> Job:
-    """Write a new job and its first event. Raises InvalidSpecError where the data set that it names is gone, and QuotaExceededError
-    where the tenant may not have another job."""
-    job = replace(job, event_seq=1)
-    # The row as parameters of one statement: as `values` of a new one, its fifty columns would cost most of a submission's time.
-    connection.execute(_NEW_JOB, to_row(job))
-    _insert(connection, job.id, 0, (born(job),), now)
-    datasets.hold(connection, job)
-    # Once it is written, so that a submission repeated under its key meets the key first.
-    quotas.assert_room_for_job(connection, job.tenant, now)
-    outbox.tell(connection, None, job, Actor.CLIENT, now)
-    return job
+def create(connection: Connection, new: Sequence[Job], now: float) -> None:
+    """Write new jobs and the first event of each. Raises InvalidSpecError where a data set that one names is gone, and
+    QuotaExceededError where a tenant may not have as many more jobs: then which of them is refused is told by writing each alone."""
+    # The rows as parameters of one statement: as `values` of a new one, fifty columns would cost most of a submission's time.
+    connection.execute(_NEW_JOB, [to_row(job) for job in new])
+    connection.execute(_NEW_EVENT, [line for job in new for line in _lines(job.id, 0, (born(job),), now)])
+    for job in new:
+        datasets.hold(connection, job)
+    # Once they are written, so that a submission repeated under its key meets the key first.
+    for tenant in dict.fromkeys(job.tenant for job in new):
+        quotas.assert_room_for_jobs(connection, tenant, now)
+    outbox.tell(connection, [(None, job) for job in new], Actor.CLIENT, now)
 
 
 def born(job: Job) -> Note:
@@ -105,13 +107,13 @@ def born(job: Job) -> Note:
 def _append(connection: Connection, job: Job, notes: tuple[Note, ...], now: float) -> Job:
     if not notes:
         return job
-    _insert(connection, job.id, job.event_seq, notes, now)
+    connection.execute(_NEW_EVENT, list(_lines(job.id, job.event_seq, notes, now)))
     return replace(job, event_seq=job.event_seq + len(notes), version=job.version + 1)
 
 
-def _insert(connection: Connection, job_id: str, after_seq: int, notes: tuple[Note, ...], now: float) -> None:
-    rows = [
-        {
+def _lines(job_id: str, after_seq: int, notes: tuple[Note, ...], now: float) -> Iterator[dict[str, Any]]:
+    for seq, note in enumerate(notes, start=after_seq + 1):
+        yield {
             "job_id": job_id,
             "seq": seq,
             "at": now,
@@ -120,9 +122,6 @@ def _insert(connection: Connection, job_id: str, after_seq: int, notes: tuple[No
             "message": numbers.to_json(note.message),
             "data": numbers.to_json(note.data),
         }
-        for seq, note in enumerate(notes, start=after_seq + 1)
-    ]
-    connection.execute(_NEW_EVENT, rows)
 
 
 def _status(before: Job, after: Job, actor: Actor) -> Note:

@@ -90,6 +90,7 @@ def remove(store: Store, tenant: str, webhook_id: str) -> None:
 
 
 def from_row(row: RowMapping) -> Webhook:
+    """The webhook that a whole row of the webhooks table holds."""
     values = {name: row[name] for name in Webhook.__slots__}
     return Webhook(**{**values, "events": tuple(values["events"]), "enabled": bool(values["enabled"])})
 

@@ -33,6 +33,7 @@ class Courier:
         self._told = ""
 
     def start(self) -> None:
+        """Send from now on what is due, in a thread that ends with the service."""
         self._thread.start()
 
     def stop(self, seconds: float) -> None:

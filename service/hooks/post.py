@@ -32,6 +32,7 @@ class Deadline:
 
     @property
     def spent_ms(self) -> float:
+        """Milliseconds since it began, to a tenth."""
         return round((self._clock() - self._began) * 1000, 1)
 
     def left(self, at_most: float | None = None) -> float:

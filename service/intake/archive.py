@@ -35,6 +35,7 @@ class Budget:
         self.assert_allows(self._spent)
 
     def assert_allows(self, total: int) -> None:
+        """Raises Refused where `total` bytes unpacked are more than the upload may hold, or many times more than it weighs."""
         if total > self._by_ratio:
             raise Refused("ratio", f"it unpacks to more than {MAX_RATIO} times its size, as no data set does; send it less compressed")
         if total > self._most:

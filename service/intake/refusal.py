@@ -30,6 +30,7 @@ class Faults:
         self._kept: list[dict[str, Any]] = []
 
     def add(self, code: str, message: str, *path: str | int) -> None:
+        """Note what is wrong at `path` (file, row); all are counted, the first `MOST` are told."""
         self.count += 1
         if len(self._kept) < MOST:
             self._kept.append(fault(code, message, *path))
@@ -46,6 +47,7 @@ class Faults:
 
 
 def fault(code: str, message: str, *path: str | int) -> dict[str, Any]:
+    """One thing that is wrong, as the service reads it from this program's output."""
     return {"path": list(path), "code": code, "message": message}
 
 

@@ -22,6 +22,8 @@ _CLASSES: Final = {
 
 
 def read(store: Store, artifacts: Artifacts, job: Job) -> Drawing:  # noqa: ARG001  one signature for every picture
+    """The counts of the job's result. Raises NotFinishedError before there is one, NoResultError where targets are no classes or none will
+    come."""
     body = outcome.of(store, job)
     counts = body.get("confusion")
     if not counts:

@@ -24,6 +24,7 @@ _FILE: Final = "model.safetensors"
 
 
 def read(store: Store, artifacts: Artifacts, job: Job) -> Drawing:
+    """The first layer of the job's best checkpoint. Raises NotFinishedError or NoResultError where there is none, or no filters in it."""
     if job.checkpoint_id is None and job.best_checkpoint_id is None:
         raise _nothing(job)
     checkpoint = checkpoints.get(store, job, "best")

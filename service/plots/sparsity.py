@@ -15,6 +15,7 @@ MOST_LABELS: Final = 30
 
 
 def read(store: Store, artifacts: Artifacts, job: Job) -> Drawing:  # noqa: ARG001  one signature for every picture
+    """The share of zeros in each layer of the result. Raises NotFinishedError before there is one, NoResultError where none will come."""
     layers = outcome.of(store, job)["layers"]
     content = {
         "title": canvas.printable(job.name or job.id),

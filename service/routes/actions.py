@@ -7,9 +7,10 @@ from fastapi import APIRouter, Response, status
 from contract.job import Job
 from contract.store import jobs
 from service import actions, cloning, deps, shapes, shown
+from service.bodies import CANCEL_BODY, CLONE_BODY, EXTENSION_BODY, RETRY_BODY
 from service.body import Document, OptionalDocument
 from service.keys import CREATED, Key, at, created, read
-from service.openapi import CANCEL_BODY, CLONE_BODY, EXTENSION_BODY, RETRY_BODY, header, problems
+from service.openapi import header, problems
 from service.state import State
 
 router = APIRouter(prefix="/v1/jobs/{job_id}", tags=["jobs"])

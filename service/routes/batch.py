@@ -9,8 +9,9 @@ from contract.errors import RequestError
 from contract.job import TERMINAL, Job, JobState
 from contract.store import Store, jobs, listing, removal
 from service import actions, deps, errors, shapes
+from service.bodies import BATCH_BODY
 from service.body import Document
-from service.openapi import BATCH_BODY, problems
+from service.openapi import problems
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
 

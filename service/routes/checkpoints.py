@@ -16,9 +16,10 @@ from contract.events import File
 from contract.store import checkpoints, keeping
 from contract.store.checkpoints import Checkpoint
 from service import actions, deps, ranges, shapes, views
+from service.bodies import PIN_BODY
 from service.body import Document
 from service.errors import UnknownNameError
-from service.openapi import FILE, FILE_HEADERS, PIN_BODY, header, problems
+from service.openapi import FILE, FILE_HEADERS, header, problems
 
 router = APIRouter(prefix="/v1/jobs/{job_id}/checkpoints", tags=["results"])
 

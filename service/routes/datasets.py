@@ -1,7 +1,6 @@
 """Data sets of your own: uploaded, listed, looked at, deleted."""
 
 import asyncio
-import base64
 from email.message import Message
 from typing import Annotated, Final
 
@@ -9,11 +8,10 @@ from fastapi import APIRouter, Depends, Header, Path, Query, Request, Response, 
 from pydantic import BaseModel, ConfigDict, Field
 
 from contract.artifacts import Artifacts
-from contract.errors import BadCursorError
 from contract.spec.base import Text
 from contract.store import Store, datasets
 from contract.store.datasets import Dataset, Draft
-from service import deps, shapes, uploads, views
+from service import deps, pages, shapes, uploads, views
 from service.errors import BadHeaderError, UnknownNameError
 from service.openapi import FILE, header, problems
 from service.uploads import Verdict
@@ -97,11 +95,9 @@ async def upload(
 @router.get("", operation_id="list_datasets", summary="List data sets, newest first", responses=problems(400, 422, 503))
 def listed(paging: Annotated[Paging, Query()], store: deps.Store, tenant: deps.Tenant) -> shapes.DatasetList:
     """A page of data sets. Those uploaded while you turn pages come before the first page; none is shown twice or left out."""
-    before = None if paging.cursor is None else _decoded(paging.cursor)
-    found = datasets.page(store, tenant, paging.limit + 1, before)
-    shown = found[: paging.limit]
-    following = _encoded(shown[-1].id) if len(found) > len(shown) else None
-    return shapes.DatasetList(data=[_shown(dataset) for dataset in shown], has_more=following is not None, next_cursor=following)
+    found = datasets.page(store, tenant, paging.limit + 1, pages.decode(paging.cursor, []))
+    shown, more, following = pages.cut(found, paging.limit, [])
+    return shapes.DatasetList(data=[_shown(dataset) for dataset in shown], has_more=more, next_cursor=following)
 
 
 @router.get("/{dataset_id}", operation_id="get_dataset", summary="Look at a data set", responses=problems(404, 503))
@@ -152,21 +148,6 @@ def _file_name(disposition: str | None) -> str | None:
     if not name.isprintable() or len(name) > _LONGEST_NAME:
         raise BadHeaderError(f"the file name in Content-Disposition has to be of 1 to {_LONGEST_NAME} printable characters")
     return name
-
-
-def _encoded(dataset_id: str) -> str:
-    return base64.urlsafe_b64encode(dataset_id.encode()).decode().rstrip("=")
-
-
-def _decoded(cursor: str) -> str:
-    try:
-        padded = cursor[:100].encode("ascii") + b"=" * (-len(cursor[:100]) % 4)
-        dataset_id = base64.b64decode(padded, altchars=b"-_", validate=True).decode("ascii")
-    except ValueError:
-        dataset_id = ""
-    if not datasets.ID.fullmatch(dataset_id):
-        raise BadCursorError("no list gave out this cursor; take next_cursor as it is, or begin without one")
-    return dataset_id
 
 
 def _shown(row: Dataset) -> shapes.Dataset:

@@ -10,11 +10,13 @@ from contract.job import Job
 from contract.store import backlog, jobs, listing, removal
 from contract.store.submissions import Asked
 from service import actions, cursors, deps, etags, shapes, shown, specs, views, waiting
+from service.bodies import AMENDMENT_BODY, SPEC_BODY
 from service.body import Document
 from service.errors import InvalidBodyError
 from service.filters import Filters
 from service.keys import CREATED, Key, born, created, read
-from service.openapi import AMENDMENT_BODY, SPEC_BODY, header, problems
+from service.looks import Look
+from service.openapi import header, problems
 
 router = APIRouter(prefix="/v1/jobs", tags=["jobs"])
 
@@ -109,11 +111,12 @@ async def get(
     what `If-None-Match` names, or from now: a client that asks again and again with the newest ETag hears of every status at once. A
     job that has ended is not waited for.
     """
-    seen = await run_in_threadpool(shown.look, state, tenant, job_id, if_none_match)
+    look = Look(tenant, job_id, if_none_match)
+    seen = await state.looker.ask(look)
     seconds = waiting.asked_seconds(prefer)
     if seconds and (seen.body is None or if_none_match is None) and not seen.job.is_terminal:
         await waiting.for_change(request, state.store, tenant, job_id, seen.job.version, seconds, state.stopping)
-        seen = await run_in_threadpool(shown.look, state, tenant, job_id, if_none_match)
+        seen = await state.looker.ask(look)
     headers = {"ETag": seen.etag} | ({} if seconds is None else {"Preference-Applied": f"wait={seconds}"})
     if seen.body is None:
         return Response(status_code=status.HTTP_304_NOT_MODIFIED, headers=headers)

@@ -1,4 +1,7 @@
-"""Checkpoints by their id alone, whichever job wrote them."""
+"""Checkpoints by their id alone, whichever job wrote them.
+
+The same deeds as under a job, by the same calls; what stands twice is how two addresses are described.
+"""
 
 import re
 from typing import Annotated, Final
@@ -7,9 +10,10 @@ from fastapi import APIRouter, Depends, Path, status
 
 from contract.store import keeping
 from service import actions, deps, shapes, views
+from service.bodies import PIN_BODY
 from service.body import Document
 from service.errors import UnknownNameError
-from service.openapi import PIN_BODY, problems
+from service.openapi import problems
 
 router = APIRouter(prefix="/v1/checkpoints/{checkpoint_id}", tags=["results"])
 

@@ -1,19 +1,14 @@
-"""Webhooks: who is told of jobs, what was told, and everything that is asked of both."""
+"""Webhooks as resources: who is told of jobs, and the secret that each of them verifies messages by."""
 
-import base64
-import json
 import re
-from typing import Annotated, Any, Final
+from typing import Annotated, Final
 
-from fastapi import APIRouter, Depends, Path, Query, Response, status
-from pydantic import BaseModel, ConfigDict, Field
+from fastapi import APIRouter, Depends, Path, Response, status
 
 from contract import ids
-from contract.errors import BadCursorError
 from contract.spec.faults import Fault
 from contract.store import deliveries, webhooks
 from contract.store.webhooks import Webhook as WebhookRow
-from contract.webhooks import DeliveryState
 from service import actions, deps, shapes, views
 from service.body import Document, OptionalDocument
 from service.errors import InvalidBodyError, UnknownNameError
@@ -25,7 +20,6 @@ from service.openapi import header, problems
 router = APIRouter(prefix="/v1/webhooks", tags=["webhooks"])
 
 _WEBHOOK_ID: Final = re.compile(r"wh_[0-9a-z]{26}")
-_DELIVERY_ID: Final = re.compile(r"evt_[0-9a-z]{26}")
 _NO_STORE: Final = "no-store"
 """Of a reply that holds a secret: no cache on the way may keep it."""
 
@@ -38,20 +32,11 @@ async def _webhook_id(
     return webhook_id
 
 
-async def _delivery_id(
-    delivery_id: Annotated[str, Path(description="The delivery's `id`.", examples=["evt_01kaj3v2m4n5p6q7r8s9t0v1w2"])],
-) -> str:
-    if not _DELIVERY_ID.fullmatch(delivery_id):
-        raise UnknownNameError("delivery")
-    return delivery_id
-
-
 async def _courier(state: deps.State) -> Courier:
     return state.courier
 
 
 WebhookId = Annotated[str, Depends(_webhook_id)]
-DeliveryId = Annotated[str, Depends(_delivery_id)]
 Messages = Annotated[Courier, Depends(_courier)]
 
 
@@ -60,19 +45,6 @@ def _webhook(webhook_id: WebhookId, store: deps.Store, tenant: deps.Tenant) -> W
 
 
 Webhook = Annotated[WebhookRow, Depends(_webhook)]
-
-
-class Filters(BaseModel):
-    """Which deliveries a list shows."""
-
-    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
-
-    limit: Annotated[int, Field(ge=1, le=100)] = 20
-    """Deliveries a page."""
-    cursor: str | None = None
-    """`next_cursor` of the page before, under the same filters."""
-    status: DeliveryState | None = None
-    """Only deliveries that stand so."""
 
 
 @router.post(
@@ -100,13 +72,13 @@ def create(
 @router.get("", operation_id="list_webhooks", summary="List webhooks", responses=problems(503))
 def listed(store: deps.Store, tenant: deps.Tenant) -> shapes.WebhookList:
     """All of them, newest first, without their secrets."""
-    return shapes.WebhookList(data=[_shown(row) for row in webhooks.listed(store, tenant)])
+    return shapes.WebhookList(data=[views.webhook(row) for row in webhooks.listed(store, tenant)])
 
 
 @router.get("/{webhook_id}", operation_id="get_webhook", summary="Look at a webhook", responses=problems(404, 503))
 def get(webhook: Webhook) -> shapes.Webhook:
     """The webhook as it stands, without its secret."""
-    return _shown(webhook)
+    return views.webhook(webhook)
 
 
 @router.patch(
@@ -123,7 +95,7 @@ def change(webhook: Webhook, document: Document, store: deps.Store, tenant: deps
         _assert_may_lead(courier, wanted["url"])
     changed = webhooks.change(store, tenant, webhook.id, **wanted) if wanted else webhook
     courier.wake()
-    return _shown(changed)
+    return views.webhook(changed)
 
 
 @router.delete(
@@ -150,7 +122,7 @@ def test(webhook_id: WebhookId, store: deps.Store, tenant: deps.Tenant, courier:
     delivery = courier.send(deliveries.test(store, tenant, webhook_id))
     if delivery is None:
         raise UnknownNameError("webhook")
-    return _delivery(delivery)
+    return views.delivery(delivery)
 
 
 @router.post(
@@ -170,49 +142,6 @@ def rotate(
     return _with_secret(webhooks.rotate(store, tenant, webhook_id, stored, wanted.overlap_hours * 3600.0), secret, response)
 
 
-@router.get(
-    "/{webhook_id}/deliveries",
-    operation_id="list_webhook_deliveries",
-    summary="List what a webhook was told",
-    responses=problems(400, 404, 422, 503),
-)
-def delivered(webhook: Webhook, filters: Annotated[Filters, Query()], store: deps.Store) -> shapes.DeliveryList:
-    """A page of deliveries, newest first: status code, duration and how the answer began. Kept for seven days."""
-    before = _before(filters)
-    found = deliveries.page(store, webhook, filters.limit + 1, before, filters.status)
-    shown = found[: filters.limit]
-    more = len(found) > len(shown)
-    return shapes.DeliveryList(
-        data=[_delivery(row) for row in shown], has_more=more, next_cursor=_cursor(shown[-1].id, filters) if more else None
-    )
-
-
-@router.get(
-    "/{webhook_id}/deliveries/{delivery_id}",
-    operation_id="get_webhook_delivery",
-    summary="Look at a delivery",
-    responses=problems(404, 503),
-)
-def look(webhook: Webhook, delivery_id: DeliveryId, store: deps.Store) -> shapes.Delivery:
-    """The delivery as it stands."""
-    return _delivery(deliveries.get(store, webhook, delivery_id))
-
-
-@router.post(
-    "/{webhook_id}/deliveries/{delivery_id}/redeliver",
-    operation_id="redeliver_webhook_delivery",
-    summary="Have a message sent again",
-    status_code=status.HTTP_202_ACCEPTED,
-    responses=problems(404, 409, 503),
-)
-def redeliver(webhook: Webhook, delivery_id: DeliveryId, store: deps.Store, courier: Messages) -> shapes.Delivery:
-    """Sent within seconds, whatever became of it before, and again if that fails. Its `webhook-id` and its body stay the same. A
-    webhook that is not enabled answers 409."""
-    delivery = deliveries.redeliver(store, webhook, delivery_id)
-    courier.wake()
-    return _delivery(delivery)
-
-
 def _assert_may_lead(courier: Courier, url: str) -> None:
     try:
         courier.check(url)
@@ -222,61 +151,4 @@ def _assert_may_lead(courier: Courier, url: str) -> None:
 
 def _with_secret(row: WebhookRow, secret: str, response: Response) -> shapes.WebhookWithSecret:
     response.headers["Cache-Control"] = _NO_STORE
-    return shapes.WebhookWithSecret(**_shown(row).model_dump(), secret=secret)
-
-
-def _shown(row: WebhookRow) -> shapes.Webhook:
-    return shapes.Webhook(
-        id=row.id,
-        url=row.url,
-        events=list(row.events),
-        description=row.description,
-        enabled=row.enabled,
-        disabled_reason=row.disabled_reason,
-        previous_secret_expires_at=_time(row.previous_secret_until),
-        created_at=views.time(row.created_at),
-        updated_at=views.time(row.updated_at),
-    )
-
-
-def _delivery(row: deliveries.Delivery) -> shapes.Delivery:
-    return shapes.Delivery(
-        id=row.id,
-        webhook_id=row.webhook_id,
-        job_id=row.job_id,
-        type=row.type,
-        status=row.state,
-        attempts=row.attempts,
-        next_attempt_at=_time(row.next_attempt_at if row.state is DeliveryState.PENDING else None),
-        created_at=views.time(row.created_at),
-        last_attempt_at=_time(row.last_attempt_at),
-        delivered_at=_time(row.delivered_at),
-        status_code=row.status_code,
-        error=row.error,
-        duration_ms=row.duration_ms,
-        reply=row.reply,
-        payload=json.loads(row.body),
-    )
-
-
-def _time(seconds: float | None) -> str | None:
-    return None if seconds is None else views.time(seconds)
-
-
-def _cursor(before_id: str, filters: Filters) -> str:
-    return base64.urlsafe_b64encode(json.dumps([before_id, filters.status]).encode()).decode().rstrip("=")
-
-
-def _before(filters: Filters) -> str | None:
-    """The id that the page begins after. Raises BadCursorError for a cursor of another list, or of other filters."""
-    if filters.cursor is None:
-        return None
-    try:
-        padded = filters.cursor[:1024].encode("ascii") + b"=" * (-len(filters.cursor) % 4)
-        given: Any = json.loads(base64.b64decode(padded, altchars=b"-_", validate=True))
-    except (ValueError, RecursionError):
-        given = None
-    match given:
-        case [str(before_id), state] if _DELIVERY_ID.fullmatch(before_id) and state == filters.status:
-            return before_id
-    raise BadCursorError("no list of these deliveries gave out this cursor; take next_cursor as it is and repeat the filters")
+    return shapes.WebhookWithSecret(**views.webhook(row).model_dump(), secret=secret)

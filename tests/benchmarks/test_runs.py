@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from benchmarks import __main__ as program
 from benchmarks import marked, one
 from benchmarks.figures import Absent
 from contract.spec import JobSpec
@@ -25,8 +26,24 @@ def test_once_its_time_is_over_a_run_breaks_off_says_so_and_still_writes_its_pag
     assert done.returncode == 0, done.stderr
     assert "submit: left out" in done.stderr
     assert "**Not measured to the end**: the time was over" in page.read_text()
-    (scenario,) = json.loads(page.with_suffix(".json").read_text())["scenarios"]
-    assert (scenario["name"], scenario["rows"]) == ("gpu", [])
+    scenarios = json.loads(page.with_suffix(".json").read_text())["scenarios"]
+    assert [(each["name"], each["rows"], each["failure"]) for each in scenarios] == [
+        (name, [], "the time was over") for name in ("gpu", "submit")
+    ]
+
+
+def test_a_scenario_that_breaks_leaves_the_rows_it_had_and_those_of_the_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    broken = f"print('It breaks.'); print({one.to_line(Absent('a', 'b'))!r}); print('{{\"half', end='', flush=True); raise SystemExit(3)"
+    whole = f"print('It does not.'); print({one.to_line(Absent('c', 'd'))!r})"
+    monkeypatch.setattr(program, "_program", lambda name, _: [sys.executable, "-c", {"engine": broken, "gpu": whole}[name]])
+    monkeypatch.setattr(sys, "argv", ["scripts/bench", "--smoke", "--only", "engine", "gpu", "--out", str(tmp_path / "page.md")])
+    assert program.main() == 1
+    for told in (capsys.readouterr().out, (tmp_path / "page.md").read_text()):
+        assert "| a | absent: b |" in told
+        assert "it ended with code 3" in told
+        assert "| c | absent: d |" in told
 
 
 def test_a_scenario_sees_nothing_of_the_service_that_this_shell_works_with(monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:

@@ -5,14 +5,18 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+import typer
 from typer.testing import CliRunner
 
 from client import terminal, watch
 from client.cli import app
 from client.errors import ApiError
+from client.sdk import Client
 from tests.client.fake import JOB, Fake, history, problem
 from tests.client.test_sdk import free_port
 
@@ -37,6 +41,24 @@ COMMANDS = {
     "checkpoint": ["checkpoint", JOB, "best", "-o", "OUT"],
 }
 
+MORE = {
+    "pin": ["pin", JOB, "best"],
+    "metrics": ["metrics", JOB],
+    "datasets upload": ["datasets", "upload", "SPEC"],
+    "datasets list": ["datasets", "list"],
+    "datasets delete": ["datasets", "delete", "ds_1"],
+    "webhooks create": ["webhooks", "create", "https://example.com"],
+    "webhooks list": ["webhooks", "list"],
+    "webhooks test": ["webhooks", "test", "wh_1"],
+    "webhooks delete": ["webhooks", "delete", "wh_1"],
+    "keys create": ["keys", "create", "ci"],
+    "keys list": ["keys", "list"],
+    "keys revoke": ["keys", "revoke", "key_1"],
+}
+"""Those whose tests of what they print are elsewhere, against a real service."""
+ASKING = COMMANDS | MORE
+OF_THIS_MACHINE = {"up", "down"}
+
 
 @pytest.fixture
 def spec(tmp_path: Path) -> Path:
@@ -47,7 +69,7 @@ def spec(tmp_path: Path) -> Path:
 
 def arguments(name: str, spec: Path, url: str) -> list[str]:
     places = {"SPEC": str(spec), "OUT": str(spec.parent)}
-    return [*(places.get(part, part) for part in COMMANDS[name]), "--url", url]
+    return [*(places.get(part, part) for part in ASKING[name]), "--url", url]
 
 
 def over(fake: Fake, status: str, **fields: object) -> None:
@@ -68,15 +90,24 @@ def test_with_json_everything_on_stdout_is_json(fake: Fake, spec: Path, name: st
     assert all("object" in document for document in found)
 
 
-@pytest.mark.parametrize("name", COMMANDS)
-def test_where_no_server_answers_the_code_is_4_and_stdout_is_empty(spec: Path, name: str) -> None:
+def test_every_command_is_among_those_that_are_tried() -> None:
+    def named(group: Any) -> Iterator[str]:
+        for name, command in group.commands.items():
+            yield from (f"{name} {inner}" for inner in named(command)) if hasattr(command, "commands") else [name]
+
+    assert set(named(typer.main.get_command(app))) == OF_THIS_MACHINE | {name.removesuffix(" --follow") for name in ASKING}
+
+
+@pytest.mark.parametrize("name", ASKING)
+def test_where_no_server_answers_the_code_is_4_and_stdout_is_empty(spec: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(Client.__init__.__kwdefaults__, "patience_seconds", 0.0)
     done = CliRunner().invoke(app, [*arguments(name, spec, f"http://127.0.0.1:{free_port()}"), "--json"])
     assert done.exit_code == 4
     assert done.stdout == ""
     assert "ridgeline up" in done.stderr
 
 
-@pytest.mark.parametrize("name", COMMANDS)
+@pytest.mark.parametrize("name", ASKING)
 def test_what_the_server_refuses_has_code_2_and_its_reason_on_stderr(fake: Fake, spec: Path, name: str) -> None:
     errors = [{"pointer": "/epochs", "code": "greater_than_equal", "message": "should be at least 1, got 0"}]
     fake.refusals.extend([(422, problem(422, "invalid_spec", "1 fault", errors), {})] * 9)
@@ -153,6 +184,12 @@ def test_a_job_shows_what_it_continues_and_what_it_waits_for(fake: Fake) -> None
     assert "place 2, 1 ahead, for a worker with torch 2.15.0, cpu, AVX2" in shown
 
 
+def test_a_label_without_a_value_is_wrong_usage_and_takes_nothing_away(fake: Fake) -> None:
+    done = CliRunner().invoke(app, ["update", JOB, "--label", "team", "--url", fake.url])
+    assert (done.exit_code, fake.requests) == (2, [])
+    assert "'team' is no KEY=VALUE; 'team=' takes the label away" in " ".join(done.stderr.split())
+
+
 @pytest.mark.parametrize("epochs", [[], ["--epochs", "0"], ["--epochs", "1.5"]])
 def test_an_extension_by_no_epochs_is_wrong_usage(fake: Fake, epochs: list[str]) -> None:
     assert CliRunner().invoke(app, ["extend", JOB, *epochs, "--url", fake.url]).exit_code == 2
@@ -186,6 +223,16 @@ def test_a_checkpoint_is_written_where_it_was_asked_for(fake: Fake, tmp_path: Pa
     done = CliRunner().invoke(app, ["checkpoint", JOB, "best", "-o", str(target), "--url", fake.url])
     assert done.stdout.strip() == str(target)
     assert target.read_bytes() == fake.files["model.safetensors"]
+
+
+@pytest.mark.parametrize("as_json", [[], ["--json"]])
+def test_a_place_that_cannot_be_written_to_is_named_without_a_traceback(fake: Fake, tmp_path: Path, as_json: list[str]) -> None:
+    (tmp_path / "file").write_text("")
+    done = CliRunner().invoke(app, ["checkpoint", JOB, "best", "-o", str(tmp_path / "file" / "mine"), "--url", fake.url, *as_json])
+    assert (done.exit_code, done.stdout) == (2, "")
+    told = json.loads(done.stderr)["message"] if as_json else done.stderr
+    assert str(tmp_path / "file") in told
+    assert "name another place" in told
 
 
 def test_an_interrupted_watch_leaves_the_job_alone_and_says_how_to_come_back(fake: Fake) -> None:
@@ -243,9 +290,6 @@ def test_a_terminal_gets_a_bar_that_moves(fake: Fake) -> None:
     import io
 
     from rich.console import Console
-
-    from client import watch
-    from client.sdk import Client
 
     over(fake, "succeeded")
     screen = io.StringIO()

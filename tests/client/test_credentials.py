@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from client import demo
+from client import credentials, demo
 from client.errors import StackError
 from client.sdk import Client
 from tests.client.fake import Fake, history
@@ -44,9 +44,19 @@ def test_a_client_sends_its_own_key_or_on_this_machine_the_operators(
         assert client._wire.http.headers.get("Authorization") == sent
 
 
-@pytest.mark.parametrize("environment", [OPERATORS, OWN | OPERATORS], ids=["operator", "both"])
-def test_the_demo_asks_its_own_stack_with_the_operators_key(
-    monkeypatch: pytest.MonkeyPatch, fake: Fake, tmp_path: Path, environment: dict[str, str]
+def test_a_variable_that_is_set_to_nothing_is_no_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in OWN | OPERATORS:
+        monkeypatch.setenv(name, "")
+    assert (credentials.of(HERE), credentials.of_own_stack()) == (None, None)
+    monkeypatch.setenv("RIDGELINE_API_KEY", "rk_own")
+    assert credentials.of_own_stack() == "rk_own"
+
+
+@pytest.mark.parametrize(
+    ("environment", "sent"), [(OPERATORS, "operator"), (OWN | OPERATORS, "operator"), (OWN, "rk_own")], ids=["operator", "both", "own"]
+)
+def test_the_demo_asks_its_own_stack_with_the_operators_key_where_there_is_one(
+    monkeypatch: pytest.MonkeyPatch, fake: Fake, tmp_path: Path, environment: dict[str, str], sent: str
 ) -> None:
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
@@ -54,4 +64,4 @@ def test_the_demo_asks_its_own_stack_with_the_operators_key(
     stack: Any = SimpleNamespace(url=fake.url, data_dir=tmp_path)
     with pytest.raises(StackError):  # its job is over without a checkpoint to show
         demo._show(stack, Console(quiet=True), 1)
-    assert {headers.get("Authorization") for _, _, headers in fake.requests} == {"Bearer operator"}
+    assert {headers.get("Authorization") for _, _, headers in fake.requests} == {f"Bearer {sent}"}

@@ -2,20 +2,17 @@
 
 import json
 import re
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import standardwebhooks
-import uvicorn
-from structlog.testing import capture_logs
 from typer.testing import CliRunner, Result
 
 from client.cli import app
 from contract.settings import Settings
 from contract.store import Store
-from service.app import create_app
+from tests.client.served import serving
 from tests.service.receiver import Receiver
 
 
@@ -30,21 +27,8 @@ def url(sqlite_store: Store, sqlite_url: str, tmp_path: Path) -> Iterator[str]:
     settings = Settings(
         database_url=sqlite_url, redis_url="redis://127.0.0.1:1/0", artifacts_folder=tmp_path / "artifacts", webhook_allow_private=True
     )
-    ready = threading.Event()
-
-    class Server(uvicorn.Server):
-        async def startup(self, sockets: object = None) -> None:
-            await super().startup()
-            ready.set()
-
-    server = Server(uvicorn.Config(create_app(settings), port=0, log_config=None))
-    thread = threading.Thread(target=server.run, daemon=True)
-    with capture_logs():  # the service's lines would stand on the stdout of the commands
-        thread.start()
-        assert ready.wait(120)
-        yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
-        server.should_exit = True
-        thread.join(60)
+    with serving(settings) as url:
+        yield url
 
 
 def run(url: str, *words: str) -> Result:

@@ -3,6 +3,8 @@
 import errno
 import hashlib
 import os
+import re
+from collections.abc import Callable
 from pathlib import Path
 from uuid import uuid4
 
@@ -113,14 +115,9 @@ def test_what_a_bucket_holds_is_never_replaced(bucket: Bucket, source: Path, who
 @pytest.mark.parametrize("has_links", [True, False], ids=["with links", "without links"])
 def test_what_a_folder_holds_is_never_replaced(folder: LocalFolder, source: Path, has_links: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     if not has_links:
-        monkeypatch.setattr("os.link", refused)
+        monkeypatch.setattr("os.link", failing(errno.EPERM))
     assert_never_replaced(folder, source)
     assert [path.name for path in folder.folder.rglob("*") if path.is_file()] == ["model"]
-
-
-def refused(*_: object) -> None:
-    """As a file system without hard links answers."""
-    raise PermissionError(errno.EPERM, os.strerror(errno.EPERM))
 
 
 def test_of_two_who_write_a_key_at_once_the_second_does_not_replace_the_first(
@@ -174,3 +171,114 @@ def test_a_place_that_cannot_be_written_says_so(tmp_path: Path, source: Path) ->
     (tmp_path / "file").write_text("not a folder")
     with pytest.raises(ArtifactsUnavailableError):
         LocalFolder(tmp_path / "file").put("job/1", source, SHA)
+
+
+def test_what_a_killed_writer_left_is_pruned_once_it_is_old_and_nothing_else_is(folder: LocalFolder, source: Path) -> None:
+    folder.put("job/1/model", source, SHA)
+    old, young = (folder.folder / "job" / "1" / f".model.{name}.part" for name in ("old", "young"))
+    for path in (old, young, folder.folder / "job" / "1" / "model"):
+        path.write_bytes(BODY)
+    for path in (old, folder.folder / "job" / "1" / "model"):
+        os.utime(path, (1.0, 1.0))
+    assert [artifact.key for artifact in folder.list()] == ["job/1/model"]
+    folder.prune(3600)
+    assert sorted(path.name for path in old.parent.iterdir()) == [young.name, "model"]
+
+
+def test_folders_that_hold_nothing_any_more_go_and_the_place_itself_stays(folder: LocalFolder, source: Path) -> None:
+    folder.put("job/1/model", source, SHA)
+    folder.put("job/2/a/model", source, SHA)
+    folder.delete("job/2/a")
+    assert [path.name for path in (folder.folder / "job").iterdir()] == ["1"]
+    folder.delete("job/1/model")
+    assert list(folder.folder.iterdir()) == []
+
+
+@pytest.mark.parametrize("number", [errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS])
+def test_a_file_system_without_links_is_written_to_by_renames(
+    folder: LocalFolder, source: Path, number: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("os.link", failing(number))
+    assert_never_replaced(folder, source)
+
+
+def failing(number: int) -> Callable[..., None]:
+    def link(*_: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    return link
+
+
+def test_a_disk_that_is_full_stores_nothing_and_says_why(folder: LocalFolder, source: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.link", failing(errno.ENOSPC))
+    with pytest.raises(ArtifactsUnavailableError, match="failed: No space left on device"):
+        folder.put("job/1/model", source, SHA)
+    assert [path for path in folder.folder.rglob("*") if path.is_file()] == []
+
+
+def test_bytes_are_on_the_disk_before_they_have_their_name_and_the_name_before_they_are_told_of(
+    folder: LocalFolder, source: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done: list[tuple[str, str]] = []
+    flush, link = os.fsync, os.link
+
+    def flushed(handle: int) -> None:
+        done.append(("flush", re.sub(r"\.[0-9a-f]+\.part", "", Path(os.readlink(f"/proc/self/fd/{handle}")).name)))
+        assert os.fstat(handle).st_size or Path(f"/proc/self/fd/{handle}").is_dir()
+        flush(handle)
+
+    def linked(part: Path, place: Path) -> None:
+        done.append(("name", place.name))
+        link(part, place)
+
+    monkeypatch.setattr("os.fsync", flushed)
+    monkeypatch.setattr("os.link", linked)
+    folder.folder.mkdir()
+    folder.put("job/1/model", source, SHA)
+    names = ("artifacts", "job")  # each has a new name within it
+    assert done == [*(("flush", name) for name in names), ("flush", ".model"), ("name", "model"), ("flush", "1")]
+
+
+def test_no_handle_stays_open(folder: LocalFolder, source: Path) -> None:
+    before = len(os.listdir("/proc/self/fd"))
+    for _ in range(40):
+        folder.put("job/1/model", source, SHA)
+        list(folder.read("job/1/model"))
+    assert len(os.listdir("/proc/self/fd")) < before + 20
+
+
+def test_a_part_is_read_in_pieces_and_ends_where_it_is_to_end(folder: LocalFolder, source: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("contract.artifacts._CHUNK", 100)
+    folder.put("model", source, SHA)
+    pieces = list(folder.read("model", 50, 300))
+    assert ([len(piece) for piece in pieces], b"".join(pieces)) == ([100, 100, 50], BODY[50:300])
+    assert list(folder.read("model", 300, 50)) == []
+
+
+def test_an_object_that_was_removed_while_others_are_listed_is_left_out(
+    folder: LocalFolder, source: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for key in ("a", "b"):
+        folder.put(key, source, SHA)
+    found = folder.list()
+    assert next(found).key == "a"
+    folder.delete("b")
+    assert list(found) == []
+
+
+@pytest.mark.parametrize("deed", ["read", "stat", "list", "delete"])
+@pytest.mark.parametrize("key", ["../x", "/etc/passwd", "a/../../x", ".hidden", "a\x00b"])
+def test_no_deed_leads_outside(place: Artifacts, deed: str, key: str) -> None:
+    with pytest.raises(ValueError, match="no artifact key"):
+        list(getattr(place, deed)(key) or ())
+
+
+@pytest.mark.parametrize("deed", ["read", "stat", "list", "delete"])
+def test_a_folder_that_cannot_be_read_is_unavailable_not_empty(folder: LocalFolder, deed: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object, **__: object) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    for name in ("open", "stat", "rglob", "unlink"):
+        monkeypatch.setattr(Path, name, broken)
+    with pytest.raises(ArtifactsUnavailableError, match="Input/output error"):
+        list(getattr(folder, deed)("a") or ())

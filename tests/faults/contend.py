@@ -12,7 +12,6 @@ from collections import Counter
 from typing import Any
 
 from contract.errors import LostLeaseError, StateConflictError, StoreUnavailableError
-from contract.job import Job
 from contract.lifecycle import Report
 from contract.spec import JobSpec
 from contract.store import Store, jobs, leases, listing, metrics, rows
@@ -92,7 +91,7 @@ class Contender:
         """Leave half a submission behind: written, and not committed."""
         create = rows.create
 
-        def half(*given: Any) -> Job:
+        def half(*given: Any) -> None:
             create(*given)
             os.kill(os.getpid(), signal.SIGKILL)
             raise AssertionError("nobody outlives SIGKILL")

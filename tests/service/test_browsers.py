@@ -47,6 +47,14 @@ def test_the_operator_can_name_more() -> None:
     assert refusal(settings, host="third.example") == "host_not_allowed"
 
 
+def test_behind_a_proxy_that_calls_us_by_another_name_the_pages_of_a_named_host_are_heard() -> None:
+    settings = Settings(allowed_hosts="train.example")
+    for headers in ({}, {"sec_fetch_site": "cross-site"}):
+        assert refusal(settings, origin="https://train.example", **headers) is None
+        assert refusal(settings, origin="https://train.example:8443", **headers) is None
+        assert refusal(settings, origin="https://train.example.evil.example", **headers) == "cross_site"
+
+
 FROM_ELSEWHERE = [
     {"origin": "https://evil.example"},
     {"origin": "null"},
@@ -77,11 +85,19 @@ def test_programs_and_our_own_pages_are_heard(headers: dict[str, str]) -> None:
 def test_a_connection_from_outside_is_refused_whatever_address_the_settings_name() -> None:
     assert refusal(Settings(), "GET", server="192.168.1.5", host="192.168.1.5") == "keys_needed"
     assert refusal(Settings(), "GET", server="/run/ridgeline.sock") is None
+    nowhere = Request({"type": "http", "method": "GET", "headers": [(b"host", b"localhost")], "server": None})
+    assert browsers.refusal(nowhere, Settings()) is None
+    assert (browsers.refusal(Request({**nowhere.scope, "headers": []}), Settings()) or [""])[0] == "host_not_allowed"
 
 
 def test_with_keys_the_key_alone_decides() -> None:
     settings = Settings(auth="keys")
     assert refusal(settings, server="192.168.1.5", host="train.example", origin="https://app.example") is None
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD", "OPTIONS"])
+def test_what_changes_nothing_is_heard_from_anywhere(method: str) -> None:
+    assert refusal(Settings(), method, sec_fetch_site="cross-site", origin="https://evil.example") is None
 
 
 async def test_a_job_cannot_be_cancelled_from_a_page_of_another_site(client: httpx.AsyncClient, job_id: str) -> None:

@@ -1,15 +1,19 @@
 """What a client that knows a job's ETag is spared, and what it can insist on; how long it may wait for a change."""
 
 import asyncio
+import threading
 from typing import Any
 
+import anyio
 import httpx
 import pytest
+from fastapi import Request
 from sqlalchemy import event, update
 
+from contract.errors import StoreUnavailableError
 from contract.settings import Settings
-from contract.store import Store, sweep, tables
-from service import waiting
+from contract.store import Store, jobs, sweep, tables
+from service import etags, waiting
 from service.app import create_app
 from tests.service.conftest import Hands
 
@@ -174,3 +178,49 @@ async def test_training_that_goes_on_does_not_spoil_if_match_and_a_new_status_do
     change: dict[str, Any] = {"json": {"name": "n"}}
     assert (await client.patch(f"/v1/jobs/{job_id}", headers={"If-Match": queued}, **change)).status_code == 412
     assert (await client.patch(f"/v1/jobs/{job_id}", headers={"If-Match": running}, **change)).status_code == 200
+
+
+@pytest.mark.parametrize("change", [{"name": "n"}, {"metadata": {"team": "vision"}}, {"priority": 3}], ids=str)
+async def test_whatever_a_client_can_change_spoils_if_match(client: httpx.AsyncClient, job_id: str, change: dict[str, Any]) -> None:
+    known = {"If-Match": await tag(client, job_id)}
+    assert (await client.patch(f"/v1/jobs/{job_id}", json=change)).status_code == 200
+    assert (await client.patch(f"/v1/jobs/{job_id}", json={"name": "mine"}, headers=known)).status_code == 412
+
+
+async def test_the_etag_of_a_job_matches_no_other_one_and_none_of_another_shape(
+    client: httpx.AsyncClient, job_id: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    twin = (await client.post("/v1/jobs", json={"dataset": {"kind": "fake"}, "epochs": 2})).json()["id"]
+    known = await tag(client, job_id)
+    assert (await client.patch(f"/v1/jobs/{twin}", json={"name": "n"}, headers={"If-Match": known})).status_code == 412
+    monkeypatch.setattr(etags, "_shape", lambda: "of another release")
+    assert (await client.get(f"/v1/jobs/{job_id}", headers={"If-None-Match": known})).status_code == 200
+    assert (await client.patch(f"/v1/jobs/{job_id}", json={"name": "n"}, headers={"If-Match": known})).status_code == 200
+
+
+async def test_a_wait_ends_when_its_client_is_gone(sqlite_store: Store, client: httpx.AsyncClient, job_id: str) -> None:
+    async def gone() -> dict[str, str]:
+        return {"type": "http.disconnect"}
+
+    with anyio.fail_after(60):
+        await waiting.for_change(Request({"type": "http"}, gone), sqlite_store, "default", job_id, 1, 600.0, threading.Event())
+
+
+async def test_a_wait_outlives_an_outage_of_the_database(sqlite_store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    answers = iter([StoreUnavailableError("away"), 1, StoreUnavailableError("away"), 2])
+
+    def version(*_: object) -> int:
+        answer = next(answers)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    async def there() -> dict[str, str]:
+        await anyio.sleep_forever()
+        return {}
+
+    monkeypatch.setattr(waiting, "POLL_SECONDS", 0.01)
+    monkeypatch.setattr(jobs, "version", version)
+    with anyio.fail_after(60):
+        await waiting.for_change(Request({"type": "http"}, there), sqlite_store, "default", "job_x", 1, 600.0, threading.Event())
+    assert list(answers) == []

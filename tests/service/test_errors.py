@@ -12,7 +12,7 @@ import service.app
 from contract.errors import RidgelineError
 from contract.settings import Settings
 from contract.store import Store
-from service import access, errors
+from service import access, errors, problems
 from service.app import create_app
 from tests.service.description import document
 
@@ -35,7 +35,7 @@ def operations() -> list[tuple[str, str]]:
 
 def is_problem(reply: httpx.Response, *, status: int) -> bool:
     body = reply.json()
-    assert reply.headers["content-type"] == errors.MEDIA_TYPE
+    assert reply.headers["content-type"] == problems.MEDIA_TYPE
     assert set(body) == FIELDS
     assert body["request_id"] == reply.headers["x-request-id"]
     assert body["type"].endswith(body["code"])

@@ -7,7 +7,7 @@ import pytest
 
 from contract.spec import JobSpec
 from contract.store.datasets import Dataset
-from service import errors, examples, specs
+from service import examples, problems, replies, specs
 from service.illustration import operations
 from tests.service.description import document
 
@@ -15,7 +15,7 @@ Json = dict[str, Any]
 DOCUMENT: Json = document()
 SHOWN: Json = DOCUMENT["components"]["examples"]
 UPLOADED = Dataset(
-    examples.DATASET_ID, "default", "digits.npz", "npz", "0" * 64, "ready", facts=examples.REPLIES["Dataset"], prefix="", files=(),
+    examples.DATASET_ID, "default", "digits.npz", "npz", "0" * 64, "ready", facts=replies.REPLIES["Dataset"], prefix="", files=(),
     size_bytes=1, created_at=0.0,
 )  # fmt: skip
 SPECS = {name: spec for name, _, spec in examples.specs()}
@@ -24,7 +24,7 @@ REPLIES = [
     for _, operation in operations(DOCUMENT)
     for status, reply in operation["responses"].items()
     for media, content in reply.get("content", {}).items()
-    if media in {"application/json", errors.MEDIA_TYPE}
+    if media in {"application/json", problems.MEDIA_TYPE}
 ]
 
 

@@ -3,6 +3,7 @@
 import hashlib
 import os
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,27 @@ def test_what_another_database_or_somebody_else_keeps_there_is_left(sqlite_store
     put(hands.artifacts, tmp_path / "source", f"{ours}/1/step-1/state.json")
     put(hands.artifacts, tmp_path / "source", "_ready/probe")
     assert garbage.find(sqlite_store, hands.artifacts, 3600) == ["_ready/probe", f"{ours}/1/step-1"]
+
+
+@pytest.mark.parametrize("newest", ["a", "b", "c"])
+def test_a_checkpoint_is_as_old_as_the_newest_of_its_files(sqlite_store: Store, hands: Any, tmp_path: Path, newest: str) -> None:
+    """The others may have been there for long: one of many gigabytes is still under way."""
+    ours = submitted(sqlite_store)
+    for name in "abc":
+        put(hands.artifacts, tmp_path / "source", f"{ours}/1/step-1/{name}", time.time() if name == newest else OLD)
+        put(hands.artifacts, tmp_path / "source", f"_ready/{name}", time.time() if name == newest else OLD)
+    assert garbage.find(sqlite_store, hands.artifacts, 3600) == [f"_ready/{name}" for name in "abc" if name != newest]
+    assert f"{ours}/1/step-1" in garbage.find(sqlite_store, hands.artifacts, -60)
+
+
+def test_a_checkpoint_that_a_row_names_is_no_garbage_until_it_is_purged(sqlite_store: Store, hands: Any) -> None:
+    lease = hands.claim(submitted(sqlite_store))
+    for epoch, loss in enumerate((1.0, 0.1, 0.5, 0.6, 0.7), start=1):
+        hands.checkpoint(lease, epoch, loss)
+    assert garbage.find(sqlite_store, hands.artifacts, -60) == []
+    for checkpoint_id, _ in (waiting := checkpoints.to_purge(sqlite_store)):
+        checkpoints.purged(sqlite_store, checkpoint_id)
+    assert garbage.find(sqlite_store, hands.artifacts, -60) == sorted(prefix for _, prefix in waiting) != []
 
 
 def test_files_that_are_no_keys_are_passed_over(hands: Any, tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ NAMES: dict[str, Sequence[str]] = {
     "inside.example": ["10.0.0.7"],
     "mixed.example": [PUBLIC, "127.0.0.1"],
     "six.example": ["fe80::1%eth0"],
+    "odd.example": [PUBLIC, "no address"],
     "empty.example": [],
     "localhost": ["127.0.0.1", "::1"],
     "metadata.google.internal": ["169.254.169.254"],
@@ -44,7 +45,7 @@ PRIVATE_ADDRESSES = [
 EVIL_URLS = [
     "", " ", "/", "//example.com/", "example.com", "https:", "https://", "https:///path", "https:/example.com", "https:example.com",
     "http://example.com/", "ftp://example.com/", "file:///etc/passwd", "gopher://example.com/", "javascript:alert(1)", "data:,x",
-    "unix:///run/docker.sock", "https+unix://example.com/", "ws://example.com/", "https://user@example.com/", "https://user:secret@example.com/",
+    "unix:///run/docker.sock", "ftp://example.com:8080/", "ws://example.com:8080/", "s3://example.com:443/", "https+unix://example.com/", "ws://example.com/", "https://user@example.com/", "https://user:secret@example.com/",
     "https://@example.com/", "https://example.com@127.0.0.1/", "https://127.0.0.1#@example.com/", "https://example.com\\@127.0.0.1/",
     "https://127.0.0.1\\@example.com/", "https://example.com/#fragment", "https://exa mple.com/", "https://example.com/ x", "https://example.com/\n",
     "https://example.com/\r\nHost: 127.0.0.1", "https://example.com/\x00", "\thttps://example.com/", "https://exämple.com/",
@@ -52,7 +53,7 @@ EVIL_URLS = [
     "https://example.com:25/", "https://example.com:80/", "https://example.com:1023/", "https://example.com:65536/", "https://example.com:99999/",
     "https://example.com:-1/", "https://example.com:/", "https://example.com:443:80/", "https://example.com:4a3/", "https://[::1/",
     "https://[]/", "https://[fe80::1%25eth0]/", "https://[127.0.0.1]/", "https://[::ffff:127.0.0.1]:8443/", "https://[example.com]/", "https://::1/",
-    "https://inside.example/", "https://mixed.example/", "https://six.example/", "https://empty.example/", "https://unknown.example/",
+    "https://inside.example/", "https://mixed.example/", "https://six.example/", "https://odd.example/", "https://empty.example/", "https://unknown.example/",
     "https://localhost/", "https://LOCALHOST/", "https://metadata.google.internal/computeMetadata/v1/", "https://redis:6379/", "https://" + "a" * 2050,
     "http:\\\\example.com", "https:\\\\127.0.0.1/", "https://example.com?@127.0.0.1/\\",
 ]  # fmt: skip
@@ -105,6 +106,14 @@ def test_a_name_is_resolved_once() -> None:
     assert asked == ["example.com"]
 
 
+def test_a_name_that_the_resolver_cannot_even_spell_is_not_there() -> None:
+    def spelled(host: str, _: int) -> Sequence[str]:
+        raise UnicodeError(f"label of {host} too long")
+
+    with pytest.raises(RefusedError, match="not public"):
+        guard.check("https://example.com/", resolve=spelled)
+
+
 def test_that_a_name_is_not_there_and_that_it_is_inside_look_the_same() -> None:
     told = set()
     for name in ("inside.example", "unknown.example", "empty.example"):
@@ -134,6 +143,59 @@ def test_an_operator_can_allow_private_networks_and_http_to_this_machine(url: st
 def test_what_no_operator_can_allow(url: str) -> None:
     with pytest.raises(RefusedError):
         guard.check(url, allow_private=True, resolve=resolve)
+
+
+@pytest.mark.parametrize("host", ODD_HOSTS)
+def test_a_host_that_readers_may_take_for_another_is_refused_whatever_it_resolves_to(host: str) -> None:
+    for allow_private in (False, True):
+        with pytest.raises(RefusedError) as refused:
+            guard.check(f"https://{host}/", allow_private=allow_private, resolve=lambda *_: [PUBLIC])
+        assert refused.value.code in {"bad_host", "bad_url"}
+
+
+@pytest.mark.parametrize(
+    ("url", "code"),
+    [
+        ("https://user@example.com/", "credentials_in_url"), ("https://example.com/#x", "bad_url"), ("https://example.com:1023/", "port_not_allowed"),
+        ("https://example.com:65536/", "port_not_allowed"), ("http://example.com:8080/", "https_required"), ("https://[1.2.3.4]/", "bad_host"),
+        ("https://[1::2::3]/", "bad_host"), ("https://example.com/" + "a" * 2029, "too_long"), ("https://10.0.0.1/", "address_not_public"),
+    ],
+)  # fmt: skip
+def test_what_is_refused_is_told_by_its_code(url: str, code: str) -> None:
+    with pytest.raises(RefusedError) as refused:
+        guard.check(url, resolve=resolve)
+    assert (refused.value.code, bool(str(refused.value))) == (code, True)
+
+
+def test_ports_and_lengths_are_taken_up_to_their_bounds() -> None:
+    for url in ("https://example.com:1024/", "https://example.com:65535/", "https://example.com/" + "a" * 2028):
+        assert guard.check(url, resolve=resolve).addresses
+    names = [".".join(["a" * 61] * 4) + tail for tail in (".bcdef", ".bcdefg")]
+    label = "a" * 63
+    for name, is_taken in ((names[0], True), (names[1], False), (f"{label}.example", True), (f"a{label}.example", False)):
+        found = [] if is_taken else [RefusedError]
+        try:
+            guard.check(f"https://{name}/", resolve=lambda *_: [PUBLIC])
+        except RefusedError as error:
+            found.remove(type(error))
+        assert found == [], name
+
+
+@pytest.mark.parametrize(("url", "port"), [("http://127.0.0.1/", 80), ("https://127.0.0.1/", 443), ("http://[::1]:8080/x", 8080)])
+def test_a_scheme_brings_its_port(url: str, port: int) -> None:
+    assert guard.check(url, allow_private=True, resolve=resolve).port == port
+
+
+PRIVATE_NETWORKS = ["127.0.0.1", "127.255.255.255", "10.0.0.0", "10.255.255.255", "172.16.0.0", "172.31.255.255", "192.168.0.0", "192.168.255.255",
+                    "100.64.0.0", "100.127.255.255", "::1", "fc00::", "fdff:ffff::1"]  # fmt: skip
+BESIDE_THEM = ["126.255.255.255", "128.0.0.0", "9.255.255.255", "11.0.0.0", "172.15.255.255", "172.32.0.0", "192.167.255.255", "192.169.0.0",
+               "100.63.255.255", "100.128.0.0", "::", "::2", "fbff::", "fe00::", "169.254.169.254", "100.100.100.200", "fd00:ec2::254",
+               "fd20:ce::254"]  # fmt: skip
+
+
+def test_private_networks_end_where_their_ranges_do() -> None:
+    found = {text: guard.is_private(ipaddress.ip_address(text)) for text in PRIVATE_NETWORKS + BESIDE_THEM}
+    assert [text for text, private in found.items() if private] == PRIVATE_NETWORKS
 
 
 def test_the_corpus_is_large_and_each_entry_is_another() -> None:

@@ -84,9 +84,13 @@ GREY = np.array([[0, 50, 100], [150, 200, 250]])  # height 2, width 3
 RED = np.stack([GREY, GREY // 2, GREY // 4], 2)
 
 
+SYSTEMS = [("sets/pets/cat/Thumbs.db", b"x"), ("sets/DESKTOP.INI", b"x"), ("sets/pets/.DS_Store", b"x"), ("__MACOSX/sets/._cat", b"x")]
+"""What Windows and macOS add to folders."""
+
+
 def test_folders_of_images_become_classes_in_the_order_of_their_names_with_every_pixel() -> None:
     files = [(f"sets/pets/{path}", drawn(GREY + at)) for at, path in enumerate(("dog/1.png", "cat/b.png", "cat/a.png", "Ant/1.PNG"))]
-    kept, facts = taken(zipped(*files, ("sets/pets/cat/Thumbs.db", b"x"), ("sets/pets/cat/", b"")))
+    kept, facts = taken(zipped(*files, *SYSTEMS, ("sets/pets/cat/", b"")))
     assert kept["x_train"].shape == (4, 1, 2, 3)
     assert [image[0, 0, 0] for image in kept["x_train"]] == [3, 2, 1, 0]
     assert all(np.array_equal(image[0], GREY + image[0, 0, 0]) for image in kept["x_train"])
@@ -100,6 +104,11 @@ def test_images_to_test_on_lie_in_a_folder_of_their_own(train: str, test: str) -
     kept, facts = taken(zipped(*files))
     assert ([one["test_rows"] for one in facts["classes"]], facts["train_rows"], facts["test_rows"]) == ([0, 1], 2, 1)
     assert (kept["y_train"].tolist(), kept["y_test"].tolist(), int(kept["x_test"][0, 0, 0, 0])) == ([0, 1], [1], 2)
+
+
+def test_a_folder_that_a_system_added_is_no_class() -> None:
+    _, facts = taken(zipped(*((f"{name}/1.png", drawn(GREY)) for name in "ab"), ("__MACOSX/", b""), ("__MACOSX/a/", b"")))
+    assert [one["name"] for one in facts["classes"]] == ["a", "b"]
 
 
 @pytest.mark.parametrize("names", [("train", "validation"), ("train", "training"), ("test", "cat")])

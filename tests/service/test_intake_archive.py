@@ -84,22 +84,30 @@ def test_as_many_entries_are_taken_as_there_may_be(monkeypatch: pytest.MonkeyPat
     assert faults(zipped(("x.npy", X), ("y.npy", Y), ("z/", b""))) == [("too_many_entries", [])]
     few = patched(zipped(*((f"{number}.npy", X) for number in range(3))), END, 10, b"\1\0")
     assert faults(few) == [("too_many_entries", [])]
+    assert faults(patched(GOOD, END, 10, b"\3\0")) == [("too_many_entries", [])]
 
 
-def in_64_bits(entries: int, directory: int | None = None) -> bytes:
+def in_64_bits(entries: int, directory: int | None = None, old: bytes = b"\xff" * 12) -> bytes:
     """The good archive with the longer end record, which says that it holds so many entries, and the old one pointing to it."""
     at = GOOD.rindex(END)
     start, size = GOOD.index(CENTRAL), at - GOOD.index(CENTRAL) if directory is None else directory
     big = b"PK\x06\x06" + (44).to_bytes(8, "little") + b"\x2d\0\x2d\0" + bytes(8)
     big += b"".join(value.to_bytes(8, "little") for value in (entries, entries, size, start))
     locator = b"PK\x06\x07" + bytes(4) + at.to_bytes(8, "little") + b"\1\0\0\0"
-    return GOOD[:at] + big + locator + END + b"\0\0\0\0" + b"\xff" * 12 + b"\0\0"
+    return GOOD[:at] + big + locator + END + b"\0\0\0\0" + old + b"\0\0"
 
 
 def test_an_end_record_of_64_bits_is_believed_no_more_than_one_of_32() -> None:
     assert taken(in_64_bits(2))
-    assert faults(in_64_bits(10**6)) == [("too_many_entries", [])]
     assert faults(in_64_bits(2, directory=10**9)) == [("too_many_entries", [])]
+    for old in (b"\xff" * 12, b"\2\0\2\0" + b"\xff" * 8, b"\xff" * 4 + b"\1\0\0\0\1\0\0\0"):
+        assert faults(in_64_bits(10**6, old=old)) == [("too_many_entries", [])]
+
+
+def test_what_only_looks_like_an_end_record_of_64_bits_is_none() -> None:
+    assert taken(patched(GOOD, END, 8, b"\xff\xff\xff\xff"))
+    looks = np.frombuffer(b"PK\x06\x07PK\x06\x06" + b"\xff" * 56, np.uint8).reshape(4, 16)
+    assert taken(zipped(("x.npy", npy(looks)), ("y.npy", Y), compression=zipfile.ZIP_STORED))
 
 
 def test_the_longest_comment_hides_no_end_record() -> None:
@@ -108,10 +116,13 @@ def test_the_longest_comment_hides_no_end_record() -> None:
     assert faults(GOOD[: GOOD.rindex(END) + 21]) == [("broken_archive", [])]
 
 
-def test_what_unpacks_to_more_than_is_allowed_is_refused_at_the_byte(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_unpacks_to_more_than_is_allowed_is_refused_at_the_byte(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     unpacked = len(X) + len(Y)
     assert taken(GOOD, unpacked)
     assert faults(GOOD, unpacked - 1) == [("too_large", [])]
+    (tmp_path / "upload").write_bytes(GOOD)
+    with pytest.raises(Refused):  # before any of it is unpacked
+        Archive(tmp_path / "upload", unpacked - 1)
     monkeypatch.setattr(archive, "MAX_RATIO", 20)
     packed = npz(x=np.zeros((1000, 8)), y=np.arange(1000) % 2)
     assert taken(packed)

@@ -12,6 +12,7 @@ import httpx
 import pytest
 
 from contract.store import Store
+from service import __main__ as program
 
 
 @pytest.fixture
@@ -129,3 +130,17 @@ def test_the_service_imports_neither_torch_nor_the_workers_rooms() -> None:
     code = "import sys, service.app; print([m for m in sys.modules if m.split('.')[0] in {'torch', 'numpy', 'worker', 'safetensors'}])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_no_thread_keeps_the_interpreter_from_the_others_for_long(environment: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[float] = []
+    before = sys.getswitchinterval()
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(program.Server, "run", lambda *_, **__: seen.append(sys.getswitchinterval()))
+    monkeypatch.setattr(program.logs, "configure", lambda _: None)
+    try:
+        assert program.main() == 0
+    finally:
+        sys.setswitchinterval(before)
+    assert seen == [pytest.approx(program.SWITCH_SECONDS)]

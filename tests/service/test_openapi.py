@@ -9,7 +9,7 @@ import jsonschema
 import pytest
 
 from contract.spec import JobSpec
-from service import errors, shapes
+from service import problems, shapes
 from tests.service.description import document
 
 Json = dict[str, Any]
@@ -47,8 +47,8 @@ def test_every_error_is_a_problem_and_every_reply_bears_the_request_id(name: str
     for status, reply in OPERATIONS[name]["responses"].items():
         assert "X-Request-Id" in reply["headers"]
         if status >= "4" and (name, status) != ("get_readiness", "503"):
-            assert [*reply["content"]] == [errors.MEDIA_TYPE]
-            assert reply["content"][errors.MEDIA_TYPE]["schema"] == {"$ref": "#/components/schemas/Problem"}
+            assert [*reply["content"]] == [problems.MEDIA_TYPE]
+            assert reply["content"][problems.MEDIA_TYPE]["schema"] == {"$ref": "#/components/schemas/Problem"}
 
 
 @pytest.mark.parametrize("name", OPERATIONS)

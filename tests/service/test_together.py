@@ -3,7 +3,8 @@
 import asyncio
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import anyio
@@ -46,6 +47,19 @@ def commits(store: Store) -> Iterator[list[bool]]:
     event.remove(store.engine, "commit", note)
 
 
+@contextmanager
+def statements(store: Store) -> Iterator[list[tuple[str, Any]]]:
+    """Those sent meanwhile, with their parameters."""
+    seen: list[tuple[str, Any]] = []
+
+    def note(connection: Connection, cursor: Any, statement: str, parameters: Any, *_: Any) -> None:
+        seen.append((statement, parameters))
+
+    event.listen(store.engine, "before_cursor_execute", note)
+    yield seen
+    event.remove(store.engine, "before_cursor_execute", note)
+
+
 def test_a_refused_submission_leaves_the_others_of_its_commit(store: Store) -> None:
     quotas.put(store, "full", Limits(queued_jobs=1))
     done = submissions.write(store, [asked(), asked("full"), asked("full"), asked(key="k"), asked(spec=OTHER, key="k"), asked()])
@@ -85,21 +99,70 @@ def test_a_commit_that_fails_acknowledges_none(store: Store) -> None:
     assert written(store) == 0
 
 
-def test_a_connection_that_is_lost_within_a_group_fails_all_of_it(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    create, made = submissions.rows.create, []
+@pytest.mark.parametrize("lost_at", [1, 3])
+def test_a_connection_that_is_lost_within_a_group_fails_all_of_it(store: Store, monkeypatch: pytest.MonkeyPatch, lost_at: int) -> None:
+    quotas.put(store, "full", Limits(queued_jobs=0))  # so that they are written together first, and then each by itself
+    create, tried = submissions.rows.create, 0
 
-    def cut(connection: Connection, *rest: Any) -> Any:
-        made.append(create(connection, *rest))
-        if len(made) == 2:
-            connection.invalidate()
+    def cut(*given: Any) -> None:
+        nonlocal tried
+        tried += 1
+        if tried == lost_at:
+            given[0].invalidate()
             raise StoreUnavailableError("the server closed the connection")
-        return made[-1]
+        create(*given)
 
     monkeypatch.setattr(submissions.rows, "create", cut)
     with pytest.raises(StoreUnavailableError):
-        submissions.write(store, [asked(), asked()])
-    assert len(made) == 2
+        submissions.write(store, [asked(), asked(), asked("full")])
+    assert tried == lost_at
     assert written(store) == 0
+
+
+def test_a_job_more_in_a_group_is_no_statement_more(store: Store) -> None:
+    counts = []
+    for size in (2, 20):
+        with statements(store) as sent:
+            submissions.write(store, [asked(key=f"{size} {number}") for number in range(size)])
+        counts.append(len(sent))
+    assert counts[0] == counts[1]
+
+
+@pytest.mark.parametrize(("tenant", "one", "other"), [("free", "ab", "ba"), ("limited", "ab", "b")])
+def test_two_processes_that_are_sent_the_same_keys_at_once_do_not_wait_in_a_circle(
+    store: Store, monkeypatch: pytest.MonkeyPatch, tenant: str, one: str, other: str
+) -> None:
+    quotas.put(store, "limited", Limits(queued_jobs=9))
+    met = threading.Barrier(2)
+
+    def meet(connection: Connection, cursor: Any, statement: str, *_: Any) -> None:
+        # Each goes on once the other has written its first job as well, or seems to wait for this one.
+        if statement.startswith("INSERT INTO jobs "):
+            with suppress(threading.BrokenBarrierError):
+                met.wait(1)
+
+    def refuse(*_: Any) -> Any:
+        raise ValueError("each by itself")
+
+    monkeypatch.setattr(submissions, "_together", refuse)  # what locks all of its rows in one statement leaves no room to meet
+    event.listen(store.engine, "after_cursor_execute", meet)
+    with ThreadPoolExecutor(2) as pool:
+        groups = [pool.submit(submissions.write, store, [asked(tenant, key=key) for key in keys]) for keys in (one, other)]
+        found = [done for group in groups for done in group.result(60)]
+    assert [done for done in found if not isinstance(done, Submission)] == []
+    assert written(store) == 2
+
+
+def test_jobs_are_written_by_tenant_and_key_in_whatever_order_they_came(store: Store) -> None:
+    came = [("tenant b", "key 1"), ("tenant a", "key 2"), ("tenant a", "key 1"), ("tenant b", "key 0")]
+    with statements(store) as sent:
+        done = submissions.write(store, [asked(tenant, key=key) for tenant, key in came])
+    [rows] = [given for statement, given in sent if statement.startswith("INSERT INTO jobs ")]
+    values = [list(row.values() if isinstance(row, dict) else row) for row in rows]
+    assert [[value for value in row if str(value).startswith(("tenant ", "key "))] for row in values] == [
+        list(pair) for pair in sorted(came)
+    ]
+    assert [(one.job.tenant, one.job.idempotency_key) for one in done if isinstance(one, Submission)] == came
 
 
 async def test_requests_that_come_during_a_commit_share_the_next_one(sqlite_store: Store, settings: Any, serve: Any) -> None:

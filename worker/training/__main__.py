@@ -3,7 +3,7 @@
 import os
 import traceback
 
-from worker.training import lifeline
+from worker.training import lean, lifeline
 
 
 def main() -> None:
@@ -21,6 +21,7 @@ def main() -> None:
     voice, inbox = wire.Voice(), wire.listen()
     try:
         # Here and not above: importing torch takes seconds, in which the supervisor may already be gone.
+        lean.spare_the_compiler()
         from worker.training import serve
 
         serve.serve(voice, inbox)

@@ -26,6 +26,8 @@ class Tally:
 
     @classmethod
     def zero(cls, classes: int, device: torch.device) -> "Tally":
+        """Nothing counted yet, in float64 on the device: counts [classes, classes], bins [BINS, 3]."""
+
         def zeros(*shape: int) -> Tensor:
             return torch.zeros(shape, dtype=torch.float64, device=device)
 

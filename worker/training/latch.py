@@ -21,6 +21,7 @@ class Latch:
 
     @classmethod
     def open(cls, device: torch.device) -> "Latch":
+        """One that nothing has tripped yet. On the CPU, where looking costs no wait, it is looked at each step."""
         zero = torch.zeros((), device=device)
         return cls(torch.zeros((), dtype=torch.int64, device=device), zero, zero, reads_each_step=device.type == "cpu")
 

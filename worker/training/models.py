@@ -59,6 +59,7 @@ class Dense(nn.Module):
             self.add_module(layer.name, module)
 
     def forward(self, images: Tensor) -> Tensor:
+        """Logits [rows, outputs] of images [rows, ...], which are flattened."""
         values = images.flatten(1)
         for layer in self.layers[:-1]:
             values = F.dropout(self.activation(layer(values)), self.dropout, self.training)
@@ -88,6 +89,7 @@ class Convolutional(nn.Module):
         self.dense = [self.get_submodule(layer.name) for layer in dense]
 
     def forward(self, images_NCHW: Tensor) -> Tensor:
+        """Logits [rows, outputs] of images [rows, channels, height, width]."""
         values = images_NCHW
         for index, convolution in enumerate(self.convolutions):
             values = convolution(values)

@@ -30,6 +30,7 @@ class Stopwatch:
 
     @contextmanager
     def measure(self, purpose: str) -> Iterator[None]:
+        """Add the seconds that the block takes to its purpose."""
         start = perf_counter()
         try:
             yield
@@ -46,6 +47,7 @@ class Totals:
 
     @classmethod
     def zero(cls, device: torch.device) -> "Totals":
+        """Nothing added up yet; the sum is in float64, on the device."""
         return cls(torch.zeros((), dtype=torch.float64, device=device), torch.zeros((), dtype=torch.int64, device=device))
 
     def add(self, other: "Totals") -> None:
@@ -88,6 +90,7 @@ class Run:
 
     @property
     def steps_per_epoch(self) -> int:
+        """Optimizer steps of one epoch; the last may be of a smaller batch."""
         return 1 if self.spec.batch_size == "full" else ceil(len(self.data.train) / self.spec.batch_size)
 
     @property
@@ -119,6 +122,7 @@ class Run:
 
     @property
     def has_classes(self) -> bool:
+        """Whether targets are classes, so that there is an accuracy; else real numbers."""
         return self.spec.dataset.shape().targets == "classes"
 
     def lr(self, step: int) -> float:
@@ -130,4 +134,5 @@ class Run:
         return self.spec.optimizer.lr * schedules.factor(self.spec.schedule, step, steps, self.steps_per_epoch, self.standing.plateau)
 
     def autocast(self) -> AbstractContextManager[object]:
+        """Within this, the forward pass has the precision that the job was given."""
         return precision.autocast(self.machine.precision, self.device)

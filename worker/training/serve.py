@@ -21,7 +21,7 @@ from contract import events
 from contract.events import FailureCode
 from contract.spec import JobSpec
 from worker import orders
-from worker.training import build, datasets, faults, lean, lifeline, precision, wire
+from worker.training import build, datasets, faults, lifeline, precision, wire
 from worker.training.faults import TrainingError
 from worker.training.fit import fit
 from worker.training.run import Run
@@ -33,7 +33,6 @@ _BEAT_SECONDS = 10.0
 
 def serve(voice: wire.Voice, inbox: wire.Inbox) -> None:
     """Takes orders for as long as the process lives."""
-    lean.spare_the_compiler()
     _prepare()
     voice.say(
         events.TrainerReady(

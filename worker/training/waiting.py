@@ -30,6 +30,7 @@ class Waiting:
         return self._snapshots.pop(0)
 
     def clear(self) -> None:
+        """Forget what waits, unwritten."""
         self._snapshots.clear()
 
 

@@ -1,5 +1,7 @@
 """A database is brought to the schema of the tables, whatever state it is in, on both kinds of database."""
 
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -57,6 +59,14 @@ def test_a_database_at_another_schema_is_refused_with_the_remedy(empty: Store) -
     with pytest.raises(StoreUnavailableError, match="contract\\.store migrate"):
         schema.assert_current(empty)
     empty.close()
+
+
+def test_who_only_looks_at_the_schema_loads_nothing_that_migrates(sqlite_store: Store) -> None:
+    look = (
+        "import sys; from contract.store import Store, schema; schema.assert_current(Store(sys.argv[1])); print('alembic' in sys.modules)"
+    )
+    program = [sys.executable, "-c", look, str(sqlite_store.engine.url)]
+    assert subprocess.run(program, capture_output=True, text=True, check=True).stdout == "False\n"
 
 
 def test_sqlite_waits_for_the_disk_and_for_other_writers(sqlite_store: Store) -> None:
