@@ -1,7 +1,7 @@
 """What an operator decides, read from the environment once, prefix RIDGELINE_."""
 
 import ipaddress
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
@@ -137,6 +137,7 @@ class Settings(BaseSettings):
         return self
 
 
+@lru_cache(maxsize=256)
 def is_loopback(host: str) -> bool:
     """Whether what listens there is reached from this machine alone."""
     try:

@@ -95,10 +95,11 @@ NEEDED: Final[dict[str, Scope | None]] = {
 
 
 def assert_complete(routes: Sequence[BaseRoute]) -> None:
-    """Raises RuntimeError for a route without a row: who may ask for it would be anybody."""
+    """Raises RuntimeError for a route without a row, and for routers within the routers: who may ask for it would be anybody."""
     for route in routes:
-        # A router that was included has no path: its routes are given by themselves.
-        if hasattr(route, "path") and name(route) not in NEEDED:
+        if not hasattr(route, "path"):
+            raise RuntimeError("a router was included, whose routes have no door; name its module in service/app.py instead")
+        if name(route) not in NEEDED:
             raise RuntimeError(f"the route {name(route)} has no row in service/access.py; say there which scope it needs")
 
 

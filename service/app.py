@@ -4,7 +4,7 @@ import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from fastapi import APIRouter, Depends, FastAPI
+from fastapi import APIRouter, FastAPI
 from fastapi_offline import FastAPIOffline
 
 from contract import settings as environment
@@ -22,7 +22,7 @@ Every error is a Problem (RFC 9457) that tells everything that is wrong at once.
 def create_app(settings: Settings | None = None) -> FastAPI:
     """The application; without settings those of the environment, read when it starts. Nothing is opened before that."""
     # Routes and their models are built here rather than when this module is imported: it takes as long as importing FastAPI does.
-    from service import access, callers, openapi, parameters, problems
+    from service import access, doors, openapi, problems
     from service.heads import Headed
     from service.hooks import announced
     from service.measures import Measured, Measures
@@ -37,7 +37,6 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         description=_DESCRIPTION,
         openapi_tags=openapi.TAGS,
         lifespan=_lifespan,
-        dependencies=[Depends(callers.admit), Depends(parameters.closed)],
         redirect_slashes=False,
         redoc_url=None,
     )
@@ -47,10 +46,12 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     routers = _routers()
     app.add_middleware(Headed, routes=[route for router in routers for route in router.routes])
     app.add_middleware(Around)
+    app.router.route_class = doors.Route
     problems.install(app)
     for router in routers:
         access.assert_complete(router.routes)
-        app.include_router(router)
+        # As one list, which is gone through once for a request; included routers are each gone through twice.
+        app.router.routes.extend(doors.before(router.routes))
     access.assert_complete(app.routes)
     announced.announce(app)
     openapi.describe(app)

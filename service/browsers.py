@@ -4,6 +4,7 @@ Such a page cannot read what this service answers, unless its name is made to le
 cannot set a type that a browser asks about first, but some routes need no body: hence where the request was sent from.
 """
 
+from functools import lru_cache
 from ipaddress import ip_address
 from typing import Final
 from urllib.parse import urlsplit
@@ -31,7 +32,11 @@ def refusal(request: Request, settings: Settings) -> tuple[str, str] | None:
 
 def _is_reached_from_outside(request: Request) -> bool:
     """Whether the connection came in at another address than loopback, whatever the settings say we listen on."""
-    address = (request.scope.get("server") or ("", None))[0]
+    return _is_outside((request.scope.get("server") or ("", None))[0])
+
+
+@lru_cache(maxsize=256)
+def _is_outside(address: str) -> bool:
     try:
         return not ip_address(address).is_loopback
     except ValueError:
@@ -60,6 +65,7 @@ def _netloc(origin: str) -> str:
         return ""
 
 
+@lru_cache(maxsize=256)
 def _name(host: str) -> str:
     """The host without its port; empty where it is none."""
     try:

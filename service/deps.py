@@ -1,6 +1,7 @@
 """What an endpoint may ask for: the store and its kin, the tenant, and the job that its path names."""
 
 import re
+from dataclasses import dataclass
 from typing import Annotated, Final
 
 from fastapi import Depends, Path, Request
@@ -18,7 +19,7 @@ _JOB_ID: Final = re.compile(r"job_[0-9a-z]{26}")
 
 
 async def _caller(request: Request) -> Sender:
-    # Whoever got here was let in, by `callers.admit`. A public route has nobody to ask about, and fails here.
+    # Whoever got here was let in, by their route's door. A public route has nobody to ask about, and fails here.
     sender: Sender = request.scope["caller"]
     return sender
 
@@ -40,6 +41,22 @@ async def _state(request: Request) -> Held:
 
 
 State = Annotated[Held, Depends(_state)]
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a request acts: on the running service, for a tenant."""
+
+    state: Held
+    tenant: str
+
+
+async def _here(request: Request) -> Place:
+    return Place(await _state(request), await tenant(request))
+
+
+Here = Annotated[Place, Depends(_here)]
+"""As `State` and `Tenant`, in one: for the routes that are asked most often."""
 
 
 async def _store(request: Request) -> SqlStore:

@@ -13,7 +13,7 @@ from contract.spec import faults
 from contract.spec.faults import Fault
 
 
-async def closed(request: Request) -> None:
+def assert_known(request: Request) -> None:
     """Raises RequestValidationError for a parameter that the route does not know: a typo is told, not passed over.
 
     Outside of /v1 everything passes: probes and caches add parameters of their own. So it does where a route has a model of its

@@ -5,6 +5,7 @@ import platform
 import tempfile
 from collections.abc import Callable
 from dataclasses import replace
+from functools import cache
 from importlib import metadata
 from pathlib import Path
 from typing import Final
@@ -113,6 +114,7 @@ def _workers(store: Store) -> str:
     return f"{len(there)} there, {sum(worker.state == 'idle' for worker in there)} idle"
 
 
+@cache
 def _version() -> str:
     try:
         return metadata.version("ridgeline")

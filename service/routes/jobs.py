@@ -37,9 +37,7 @@ IfMatch = Annotated[
     responses={201: {"headers": CREATED}, **problems(400, 410, 413, 415, 422, 503)},
     openapi_extra=SPEC_BODY,
 )
-async def submit(
-    document: Document, response: Response, state: deps.State, tenant: deps.Tenant, idempotency_key: Key = None
-) -> Response | shapes.Job:
+async def submit(document: Document, response: Response, here: deps.Here, idempotency_key: Key = None) -> Response | shapes.Job:
     """Check the spec, write the job down, and tell a free worker. After a 201 the job is kept whatever breaks, and ends in
     exactly one of `succeeded`, `failed` and `cancelled`.
 
@@ -47,11 +45,11 @@ async def submit(
     stands by then, and `Idempotency-Replayed: true`; the same key with another spec answers 422. The key serves as long as the job
     does; once that was deleted it answers 410, so that a late repetition brings nothing back.
     """
-    key = read(idempotency_key)
+    key, state = read(idempotency_key), here.state
     spec = specs.plain(document)
     if spec is None:
-        spec = await run_in_threadpool(specs.read, document, state.store, tenant)
-    submission = await state.submitter.ask(Asked(tenant, spec, key))
+        spec = await run_in_threadpool(specs.read, document, state.store, here.tenant)
+    submission = await state.submitter.ask(Asked(here.tenant, spec, key))
     if submission.replayed:
         return await run_in_threadpool(created, submission, response, state)
     return await born(submission, state)
@@ -98,8 +96,7 @@ def listed(filters: Annotated[Filters, Query()], state: deps.State, tenant: deps
 async def get(
     request: Request,
     job_id: deps.JobId,
-    state: deps.State,
-    tenant: deps.Tenant,
+    here: deps.Here,
     if_none_match: Annotated[str | None, Header(description="ETag of the job as you know it.")] = None,
     prefer: Annotated[
         str | None, Header(description="`wait=30`: answer at the next change, after so many seconds at most; 60 at most.")
@@ -111,11 +108,11 @@ async def get(
     what `If-None-Match` names, or from now: a client that asks again and again with the newest ETag hears of every status at once. A
     job that has ended is not waited for.
     """
-    look = Look(tenant, job_id, if_none_match)
+    state, look = here.state, Look(here.tenant, job_id, if_none_match)
     seen = await state.looker.ask(look)
     seconds = waiting.asked_seconds(prefer)
     if seconds and (seen.body is None or if_none_match is None) and not seen.job.is_terminal:
-        await waiting.for_change(request, state.store, tenant, job_id, seen.job.version, seconds, state.stopping)
+        await waiting.for_change(request, state.store, here.tenant, job_id, seen.job.version, seconds, state.stopping)
         seen = await state.looker.ask(look)
     headers = {"ETag": seen.etag} | ({} if seconds is None else {"Preference-Applied": f"wait={seconds}"})
     if seen.body is None:

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 import numpy as np
 import pytest
+from fastapi import APIRouter
 
 from contract.artifacts import LocalFolder
 from contract.settings import Settings
@@ -16,6 +17,7 @@ from contract.store import Store, keys, schema
 from contract.store.keys import Scope
 from service import access
 from service.app import create_app
+from service.routes import health
 from tests.service.conftest import Hands, running
 from tests.service.description import document
 from tests.service.guarded import OPERATOR, Guarded, guarded
@@ -54,6 +56,13 @@ async def test_a_route_that_came_later_without_a_row_lets_nobody_in(sqlite_store
     app.add_api_route("/new", lambda: "secret", operation_id="do_something_new")
     async with running(app) as client:
         assert (await client.get("/new")).status_code == 500
+
+
+def test_a_router_that_was_included_as_a_whole_is_refused() -> None:
+    outer = APIRouter()
+    outer.include_router(health.router)
+    with pytest.raises(RuntimeError, match="name its module"):
+        access.assert_complete(outer.routes)
 
 
 def test_only_probes_and_pages_are_public() -> None:

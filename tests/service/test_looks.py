@@ -4,7 +4,7 @@ import pytest
 
 from contract.errors import NotFoundError
 from contract.spec import JobSpec
-from contract.store import Store, jobs
+from contract.store import Store, jobs, removal
 from service import looks
 from service.forecast import Forecast
 from service.looks import Look, Seen
@@ -24,6 +24,13 @@ def test_each_hears_of_the_job_it_asked_for_and_nothing_of_another_tenants(store
     assert [type(seen) for seen in found] == [Seen, NotFoundError, Seen, Seen, NotFoundError]
     assert [seen.job.id for seen in found if isinstance(seen, Seen)] == [one, other, one]
     assert all(seen.body and f'"{seen.job.id}"' in seen.body for seen in found if isinstance(seen, Seen))
+
+
+def test_a_job_that_was_deleted_is_not_found(store: Store) -> None:
+    name = made(store)
+    jobs.cancel(store, "default", name)
+    removal.hide(store, "default", name, lambda _: None)
+    assert [type(seen) for seen in looks.all_of(store, Forecast(), [Look("default", name)])] == [NotFoundError]
 
 
 def test_who_knows_a_job_gets_no_body_beside_one_who_does_not(store: Store) -> None:
