@@ -14,7 +14,7 @@ from contract.job import Job, JobState
 from contract.settings import Settings
 from contract.store import Store, checkpoints, jobs, leases
 from tests.worker.test_supervisor import TENANT, TRAINER, ended, move, settings, submit, until
-from worker import storage
+from worker import process, storage
 from worker.supervisor import Supervisor
 
 __all__ = ["settings"]
@@ -141,3 +141,16 @@ def test_a_postgresql_that_takes_no_writes_is_an_outage_and_not_a_fault_of_ours(
     with pytest.raises(StoreUnavailableError, match="takes no writes"):
         write()
     store.close()
+
+
+def test_a_trainer_measures_its_machine_only_where_the_operator_asks_for_it(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = tmp_path / "told"
+    monkeypatch.setenv("RIDGELINE_MEASURED", "of whoever started us")
+    program = ("sh", "-c", f'echo "${{RIDGELINE_MEASURED-nothing}}" >> {told}')
+    for numerics in ("default", "measured"):
+        trainer = process.Trainer(settings.model_copy(update={"numerics": numerics}), program)
+        while not isinstance(trainer.heard.get(timeout=60), process.Died):
+            pass
+    assert told.read_text().split("\n") == ["nothing", str(settings.scratch_folder.absolute() / "measured.json"), ""]
