@@ -76,6 +76,10 @@ class Data(_Said):
     """Rows left out because their label is missing, of training and test rows together."""
 
 
+Layout = Literal["channels_last", "contiguous"]
+"""How images lie in memory: channel by channel within a pixel, or pixel by pixel within a channel."""
+
+
 class Machine(_Said):
     """What decides the bits of a result besides spec, data and seed."""
 
@@ -83,6 +87,10 @@ class Machine(_Said):
     """`cpu`, or `cuda:0 NVIDIA …`."""
     precision: Literal["float32", "bfloat16", "float64"]
     """As chosen: never `auto`."""
+    layout: Layout = "channels_last"
+    """How the images of a convolutional network lie in memory."""
+    measured: dict[str, float] | None = None
+    """Milliseconds of a step in each precision and layout, where they were measured before the job began; null where the defaults hold."""
     threads: int
     """Of the CPU, that torch computes with."""
     cpu_capability: str
@@ -92,10 +100,11 @@ class Machine(_Said):
 
     def fingerprint(self) -> str:
         """All that decides bits besides the spec and the data, in one line: where two are the same, so are the weights."""
-        return f"torch {self.torch}, {self.device}, {self.precision}, {self.threads} threads, {self.cpu_capability}"
+        layout = "" if self.layout == "channels_last" else f" {self.layout}"
+        return f"torch {self.torch}, {self.device}, {self.precision}{layout}, {self.threads} threads, {self.cpu_capability}"
 
     def machine_class(self) -> str:
-        """What two machines must share for a resume to go on to the bit. Precision and thread count are set to what they were."""
+        """What two machines must share for a resume to go on to the bit. Precision, layout and thread count are set to what they were."""
         return machine_class(self.torch, self.device, self.cpu_capability)
 
 

@@ -11,6 +11,8 @@ if TYPE_CHECKING:
 
 TRAIN: Final = "ridgeline.train"
 QUEUE: Final = "ridgeline"
+MOST_WAITING: Final = 20_000
+"""Rings that may wait in the broker, 20 MB. While every worker is busy nobody takes them, the old ones either, and a queue of a day would be gigabytes."""
 
 SETTINGS: Final[dict[str, Any]] = {
     # The row in SQL is the lease. Late acknowledgement would have Redis hand a long job to a second worker while the first
@@ -74,11 +76,14 @@ def app(redis_url: str) -> "Celery":
 
 
 def ring(celery: "Celery", job_ids: Sequence[str]) -> bool:
-    """Tell free workers that these jobs wait. False, and a line in the log, when the broker is not to be had."""
+    """Tell free workers that these jobs wait. False, and a line in the log, when the broker is not to be had; False as well where more
+    rings wait than workers, who look at the table anyway, could need."""
     from kombu.exceptions import OperationalError
 
     try:
         with celery.producer_or_acquire() as producer:
+            if _waiting(producer) >= MOST_WAITING:
+                return False
             for job_id in job_ids:
                 # An old ring says nothing that the table does not.
                 celery.send_task(TRAIN, args=[job_id], queue=QUEUE, expires=600, producer=producer)
@@ -86,6 +91,13 @@ def ring(celery: "Celery", job_ids: Sequence[str]) -> bool:
         logging.getLogger(__name__).warning("no ring for %s, workers will find it by polling: %s", ", ".join(job_ids), error)
         return False
     return True
+
+
+def _waiting(producer: Any) -> int:
+    try:
+        return int(producer.channel.client.llen(QUEUE))
+    except Exception:  # redis-py has a tree of its own; the ring itself connects again, or tells what is wrong
+        return 0
 
 
 def ping(celery: "Celery") -> None:

@@ -39,6 +39,10 @@ class Settings(BaseSettings):
     cuda_graphs: bool = False
     """Whether a trainer on a GPU records the gradient of a batch as a CUDA graph: fewer launches, the same kernels. Off until
     `pytest -m gpu` has passed on your kind of GPU."""
+    numerics: Literal["default", "measured"] = "default"
+    """By what a job that leaves its precision open begins, and in which memory layout: `default` goes by the processor alone, so that
+    workers of one class begin it alike; `measured` has each worker time a few steps while it is idle, keep what it found in its
+    scratch folder (`measured.json`), and take another form where it is a tenth faster or more."""
     trainer_threads: Annotated[int, Field(ge=1, le=1024)] | None = None
     """CPU threads of a trainer; by default all cores. It decides the last bits of a result, so keep it the same across a fleet."""
 

@@ -71,6 +71,8 @@ class Problem(BaseModel):
     """The X-Request-Id of this reply; the log of the service has the same."""
     errors: list[ProblemFault] = []
     """Everything that is wrong, at once; empty where `detail` says it all."""
+    message: str = ""
+    """`detail` once more below `/v1/fine_tuning`, where OpenAI's clients look for what they raise with; not there elsewhere."""
 
 
 def install(app: FastAPI) -> None:
@@ -99,9 +101,9 @@ def reply(
         request_id=request.scope.get("request_id", ""),
         errors=[ProblemFault.model_construct(pointer=f.pointer, code=f.code, message=f.message) for f in faults[:MAX_FAULTS]],
     )
-    body = {**problem.model_dump(exclude={"errors"}), "errors": [dict(fault) for fault in problem.errors]}
+    body = {**problem.model_dump(exclude={"errors", "message"}), "errors": [dict(fault) for fault in problem.errors]}
     if request.scope["path"].startswith("/v1/fine_tuning/"):
-        body["message"] = detail  # where OpenAI's client looks for what it raises with
+        body["message"] = detail
     return Response(json.dumps(body, ensure_ascii=True), int(status), dict(headers or {}), MEDIA_TYPE)
 
 

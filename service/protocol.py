@@ -138,6 +138,6 @@ def _problem(detail: str, request_id: str) -> bytes:
             instance="",
             request_id=request_id,
         )
-        .model_dump_json()
+        .model_dump_json(exclude={"message"})
         .encode()
     )

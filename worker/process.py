@@ -119,6 +119,8 @@ def _environment(settings: Settings) -> dict[str, str]:
         threads = str(settings.trainer_threads)
         kept |= {"RIDGELINE_TRAINER_THREADS": threads, "OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads}
     kept["RIDGELINE_CUDA_GRAPHS"] = "1" if settings.cuda_graphs else "0"
+    if settings.numerics == "measured":
+        kept["RIDGELINE_MEASURED"] = str(settings.scratch_folder.absolute() / "measured.json")
     if settings.data_folder:
         kept["RIDGELINE_DATA_FOLDER"] = str(settings.data_folder)
     return kept

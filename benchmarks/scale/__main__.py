@@ -1,11 +1,13 @@
-"""What one machine carries: `python -m benchmarks.scale [fleet|plans|bytes] --database postgresql|sqlite`; see docs/scale.md."""
+"""What one machine carries: `python -m benchmarks.scale [all|fleet|plans|bytes|broker|api] --database postgresql|sqlite`; see docs/scale.md."""
 
 import argparse
-from collections.abc import Iterator
+import signal
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Final, get_args
+from typing import Any, Final, get_args
 
-from benchmarks.scale import fleet, history, invariants, looks, plans, report, servers, sizes
+from benchmarks.scale import api, broker, fleet, history, invariants, looks, plans, report, servers, sizes
 from benchmarks.scale.fake import Course
 from benchmarks.scale.fleet import Heard, Plan
 from benchmarks.scale.history import Size
@@ -20,15 +22,36 @@ _TRIAL_SECONDS: Final = 15.0
 def main() -> None:
     """Run what was asked for, and leave nothing behind."""
     asked = _parser().parse_args()
+    signal.signal(signal.SIGALRM, _over)
+    signal.alarm(int(asked.limit))
     print(f"{report.machine()}\n")
-    with servers.opened(asked.database) as server, _store(server) as store:
-        match asked.what:
-            case "fleet":
-                _fleet(server, store, asked)
-            case "plans":
-                _plans(store, Size(asked.ended, asked.queued, asked.held))
-            case "bytes":
-                _bytes(server, store, Course(epochs=asked.epochs, reports=asked.reports), asked.jobs)
+    for what in _TABLES if asked.what == "all" else (asked.what,):
+        began = time.monotonic()
+        _TABLES[what](asked)
+        print(f"\n({what}: {time.monotonic() - began:.0f} s)\n", flush=True)
+
+
+def _over(*_: Any) -> None:
+    raise SystemExit("the time was over; allow more by --limit")
+
+
+def _on_database(measure: Callable[[Server, Store, argparse.Namespace], None]) -> Callable[[argparse.Namespace], None]:
+    def measured(asked: argparse.Namespace) -> None:
+        with servers.opened(asked.database) as server, _store(server) as store:
+            measure(server, store, asked)
+
+    return measured
+
+
+def _broker(asked: argparse.Namespace) -> None:
+    print(report.table(("the broker", "measured"), broker.rows(broker.measured(asked.rings, asked.unheard))))
+    print("\n" + report.table(("a job that waits", "messages"), [(waited, f"{broker.rings(of)}") for waited, of in broker.WAITS.items()]))
+
+
+def _api(asked: argparse.Namespace) -> None:
+    kinds, streams = api.measured(asked.requests, asked.streams, asked.stream_seconds)
+    print(report.table(("request", "CPU ms of the API", "a second and core", "p99 ms, 16 connections"), api.kind_rows(kinds)))
+    print("\n" + report.table(("streams", "measured"), api.stream_rows(streams)))
 
 
 def _fleet(server: Server, store: Store, asked: argparse.Namespace) -> None:
@@ -64,7 +87,8 @@ def _trial(server: Server, store: Store, asked: argparse.Namespace, course: Cour
     return heard
 
 
-def _plans(store: Store, size: Size) -> None:
+def _plans(_: Server, store: Store, asked: argparse.Namespace) -> None:
+    size = Size(asked.ended, asked.queued, asked.held)
     history.fill(store, size, JobSpec.model_validate({}))
     unit = "steps" if store.is_sqlite else "rows"
     rows = []
@@ -74,8 +98,9 @@ def _plans(store: Store, size: Size) -> None:
     print(report.table((f"of {size.ended:,} ended, {size.queued:,} queued, {size.held:,} held", unit, "ms", "plan"), rows))
 
 
-def _bytes(server: Server, store: Store, course: Course, many: int) -> None:
-    found = sizes.measured(store, server.url, course, many)
+def _bytes(server: Server, store: Store, asked: argparse.Namespace) -> None:
+    course = Course(epochs=asked.epochs, reports=asked.reports)
+    found = sizes.measured(store, server.url, course, asked.jobs)
     rows = [(each.table, f"{each.rows:.1f}", f"{each.bytes:,.0f}", f"{each.rows * each.bytes:,.0f}") for each in found]
     rows.append(("together", "", "", f"{sum(each.rows * each.bytes for each in found):,.0f}"))
     print(
@@ -83,6 +108,16 @@ def _bytes(server: Server, store: Store, course: Course, many: int) -> None:
             (f"{course.epochs} epochs, {course.renewals - course.epochs - 1} reports", "rows a job", "bytes a row", "bytes a job"), rows
         )
     )
+
+
+_TABLES: Final[dict[str, Callable[[argparse.Namespace], None]]] = {
+    "broker": _broker,
+    "api": _api,
+    "bytes": _on_database(_bytes),
+    "plans": _on_database(_plans),
+    "fleet": _on_database(_fleet),
+}
+"""Each by its name on the command line, in the order of `all`: the quickest first."""
 
 
 @contextmanager
@@ -96,7 +131,7 @@ def _store(server: Server) -> Iterator[Store]:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.scale", description=__doc__)
-    parser.add_argument("what", nargs="?", default="fleet", choices=["fleet", "plans", "bytes"])
+    parser.add_argument("what", nargs="?", default="fleet", choices=["all", *_TABLES])
     parser.add_argument("--database", default="postgresql", choices=get_args(servers.Kind))
     parser.add_argument("--workers", type=int, default=1000)
     parser.add_argument("--seconds", type=float, default=60.0, help="measured, after the workers have started")
@@ -111,6 +146,12 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--ended", type=int, default=1_000_000)
     parser.add_argument("--queued", type=int, default=10_000)
     parser.add_argument("--held", type=int, default=1_000)
+    parser.add_argument("--rings", type=int, default=5_000, help="given, and heard")
+    parser.add_argument("--unheard", type=int, default=100_000, help="messages that wait")
+    parser.add_argument("--requests", type=int, default=2_000, help="of each kind")
+    parser.add_argument("--streams", type=int, default=500)
+    parser.add_argument("--stream-seconds", type=float, default=5.0, help="at rest, and as many with 50 events in each")
+    parser.add_argument("--limit", type=float, default=1800.0, help="seconds after which all is broken off")
     return parser
 
 

@@ -13,7 +13,7 @@ from contract.errors import NotFoundError, StateConflictError
 from contract.job import Job, JobState, Json
 from contract.lifecycle import Actor
 from contract.spec import JobSpec
-from contract.store import backlog, beginnings, birth, rows, submissions
+from contract.store import backlog, beginnings, birth, continuing, rows, submissions
 from contract.store.backlog import Place
 from contract.store.engine import Store
 from contract.store.submissions import Asked, Submission
@@ -62,6 +62,7 @@ def retry(store: Store, tenant: str, job_id: str, begin: Begin = "last", resume:
         asked = continuation.retry(parent, begin, resume)
         if standing := _standing_retry(connection, parent):
             return Submission(_assert_as_asked(standing, asked), replayed=True)
+        asked = continuation.retry(continuing.what_is_left(connection, parent), begin, resume)
         now = store.now(connection)
         job = birth.of(tenant, asked.spec, now, asked)
         rows.create(connection, [job], now)
@@ -78,7 +79,7 @@ def extend(store: Store, tenant: str, job_id: str, epochs: int, key: str | None 
     request: Json = {"extend": job_id, "epochs": epochs} | ({"beside": beside} if beside else {})
 
     def extension(connection: Connection, now: float) -> Job:
-        parent = rows.lock(connection, job_id, tenant)
+        parent = continuing.what_is_left(connection, rows.lock(connection, job_id, tenant))
         asked = continuation.extension(replace(parent, spec=parent.spec | (beside or {})), _stop_reason(connection, parent), epochs)
         return birth.of(tenant, asked.spec, now, asked)
 

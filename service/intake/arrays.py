@@ -2,6 +2,7 @@
 
 from math import prod
 from pathlib import Path
+from tokenize import TokenError
 from typing import Final
 
 import numpy as np
@@ -22,7 +23,7 @@ def npy(path: Path, name: str) -> np.ndarray:
             read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
             shape, is_fortran, dtype = read(file, max_header_size=_MOST_HEADER)
             start = file.tell()
-    except (ValueError, TypeError, EOFError, SyntaxError, MemoryError, RecursionError) as error:
+    except (ValueError, TypeError, EOFError, SyntaxError, TokenError, MemoryError, RecursionError) as error:
         raise Refused("broken_array", f"'{name}' has no header that can be read; write it with numpy.savez", name) from error
     if dtype.hasobject or dtype.names or dtype.subdtype:
         raise Refused("pickled", f"'{name}' holds Python objects, which are never unpickled; make it an array of numbers", name)

@@ -239,6 +239,14 @@ def test_bytes_are_on_the_disk_before_they_have_their_name_and_the_name_before_t
     assert done == [*(("flush", name) for name in names), ("flush", ".model"), ("name", "model"), ("flush", "1")]
 
 
+def test_two_writers_may_make_one_folder_at_once(folder: LocalFolder, source: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder.put("job/1/model", source, SHA)
+    there, looks = Path.is_dir, iter([False])
+    monkeypatch.setattr(Path, "is_dir", lambda path: next(looks, there(path)))
+    assert folder.put("job/1/other", source, SHA).size_bytes == len(BODY)
+    assert list(looks) == []
+
+
 def test_no_handle_stays_open(folder: LocalFolder, source: Path) -> None:
     before = len(os.listdir("/proc/self/fd"))
     for _ in range(40):

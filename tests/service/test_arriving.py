@@ -66,7 +66,7 @@ async def test_a_file_is_taken_whole_however_its_headers_are_spelled(settings: S
         ({"Content-Length": "-1"}, BadHeaderError), ({"Content-Length": "\xb2"}, BadHeaderError), ({"Content-Length": ""}, BadHeaderError),
         ({"Content-Length": "1999"}, BadHeaderError), ({"Content-Length": "2001"}, BadHeaderError),
         ({"Content-Length": "9" * 5000}, BodyTooLargeError), ({"Content-Length": "4001"}, BodyTooLargeError),
-        ({"Content-Digest": DIGEST.replace(":", ":A", 1)}, BadHeaderError), ({"Content-Digest": f"md5=:AA==:,{DIGEST[:-9]}"}, BadHeaderError),
+        ({"Content-Digest": DIGEST.replace(":", ":A", 1)}, BadHeaderError), ({"Content-Digest": f"md5=:AA==:, {DIGEST[:-9]}"}, BadHeaderError),
     ],
     ids=lambda given: str(given)[:40],
 )  # fmt: skip
@@ -107,7 +107,8 @@ async def test_a_check_that_breaks_refuses_the_file_and_is_given_nothing_of_ours
         given.update(options, limits=json.loads(command[-1]))
         return subprocess.CompletedProcess(command, -9, b'{"format": "npz"}', b"killed \xff")
 
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "s3cr3t")
+    for name in ("AWS_SECRET_ACCESS_KEY", "RIDGELINE_ADMIN_KEY", "RIDGELINE_DATABASE_URL"):
+        monkeypatch.setenv(name, "s3cr3t")
     monkeypatch.setattr(subprocess, "run", broken)
     with pytest.raises(InvalidDatasetError) as refused:
         await uploads.checked(Upload(tmp_path, tmp_path / "body"), settings)

@@ -1,12 +1,17 @@
 """What a clone has of the job it is made from, and what otherwise."""
 
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
+from contract.artifacts import LocalFolder
+from contract.settings import Settings
+from contract.store import Store
 from service import cloning
 from tests.service.conftest import Hands
+from tests.service.guarded import guarded
 from tests.service.test_lifecycle_routes import made
 
 pytestmark = pytest.mark.anyio
@@ -81,6 +86,33 @@ async def test_a_clone_starts_from_the_weights_of_a_checkpoint(client: httpx.Asy
     assert (job["spec"]["init_from"], job["spec"]["seed"], job["parent"]["relation"]) == (last, 5, "clone")
     validated = await client.post("/v1/jobs/validate", json=job["spec"])
     assert validated.status_code == 200
+
+
+async def test_the_best_weights_of_a_job_are_not_its_last_ones(client: httpx.AsyncClient, hands: Hands, job_id: str) -> None:
+    lease = hands.claim(job_id)
+    found = []
+    for epoch, loss in ((1, 0.9), (2, 0.1), (3, 0.5)):
+        hands.checkpoint(lease, epoch, loss)
+        found.append((await client.get(f"/v1/jobs/{job_id}/checkpoints/last")).json()["id"])
+    for name, expected in (("best", found[1]), ("last", found[2])):
+        assert (await clone(client, job_id, init_from=name)).json()["spec"]["init_from"] == expected
+
+
+async def test_before_there_is_a_best_checkpoint_the_last_one_is_it(client: httpx.AsyncClient, hands: Hands, job_id: str) -> None:
+    hands.checkpoint(hands.claim(job_id), 1, float("nan"))
+    last = (await client.get(f"/v1/jobs/{job_id}/checkpoints/last")).json()["id"]
+    assert (await clone(client, job_id, init_from="best")).json()["spec"]["init_from"] == last
+
+
+async def test_a_clone_is_checked_among_what_its_own_tenant_has(
+    sqlite_store: Store, settings: Settings, serve: Any, tmp_path: Path
+) -> None:
+    async with guarded(settings, serve) as service:
+        job_id = (await service.as_("a", "POST", "/v1/jobs", json={"dataset": {"kind": "fake"}})).json()["id"]
+        hands = Hands(sqlite_store, LocalFolder(settings.artifacts_folder), tmp_path)
+        hands.checkpoint(hands.claim(job_id), 1, 0.5)
+        reply = await service.as_("a", "POST", f"/v1/jobs/{job_id}/clone", json={"init_from": "best"})
+        assert (reply.status_code, reply.json()["parent"]["job_id"]) == (201, job_id)
 
 
 async def test_weights_that_are_not_there_or_do_not_fit_are_refused_here_and_by_validate(client: httpx.AsyncClient, hands: Hands) -> None:

@@ -31,7 +31,14 @@ def submitted(store: Store) -> str:
 
 def test_what_another_database_or_somebody_else_keeps_there_is_left(sqlite_store: Store, hands: Any, tmp_path: Path) -> None:
     ours = submitted(sqlite_store)
-    for key in ("job_01of0another0database/1/step-1/state.json", "photos/a.jpg", "thesis.tar", "a/b/c/d/e.txt", f"{ours}/note.txt"):
+    for key in (
+        "job_01of0another0database/1/step-1/state.json",
+        "photos/a.jpg",
+        "thesis.tar",
+        "a/b/c/d/e.txt",
+        f"{ours}/note.txt",
+        f"{ours}/2/step-1/deeper/file",
+    ):
         put(hands.artifacts, tmp_path / "source", key)
     put(hands.artifacts, tmp_path / "source", f"{ours}/1/step-1/state.json")
     put(hands.artifacts, tmp_path / "source", "_ready/probe")

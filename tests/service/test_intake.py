@@ -27,11 +27,16 @@ NUMBERS = np.array([[0, 1, 1, 0], [1, 0, 0, 1]], np.uint8)
 
 
 @pytest.mark.parametrize(("pack", "suffix"), [(bytes, ""), (gzip.compress, ".gz"), (gzip.compress, ".GZ")])
-@pytest.mark.parametrize("form", ["mnist/raw/{}-{}-idx{}-ubyte", "{}-{}.idx{}", "{}_{}.idx{}-ubyte"])
-def test_idx_files_are_taken_plain_and_packed_with_their_roles_by_name(pack: Callable[[bytes], bytes], suffix: str, form: str) -> None:
+@pytest.mark.parametrize(
+    ("form", "test"),
+    [("mnist/raw/{}-{}-idx{}-ubyte", "t10k"), ("{}-{}.idx{}", "test"), ("{}-{}-IDX{}", "TEST"), ("emnist-{}-{}{}-Ubyte", "Test")],
+)
+def test_idx_files_are_taken_plain_and_packed_with_their_roles_by_name(
+    pack: Callable[[bytes], bytes], suffix: str, form: str, test: str
+) -> None:
     files = [
         (form.format(split, what, values.ndim) + suffix, pack(idx(values)))
-        for split, images, labels in zip(("train", "t10k"), DRAWINGS, NUMBERS, strict=True)
+        for split, images, labels in zip(("train", test), DRAWINGS, NUMBERS, strict=True)
         for what, values in (("images", images), ("labels", labels))
     ]
     kept, facts = taken(zipped(*files, ("__MACOSX/._x", b"x"), ("raw/.DS_Store", b"x")))
@@ -52,6 +57,14 @@ def test_idx_values_of_several_bytes_are_read_in_the_order_they_are_written_in()
         assert np.array_equal(kept["y_train"], labels)
 
 
+@pytest.mark.parametrize(("code", "kind"), [(0x08, "u1"), (0x09, "i1"), (0x0B, ">i2"), (0x0C, ">i4")])
+def test_idx_labels_are_whole_numbers_of_any_size(code: int, kind: str) -> None:
+    colours = DRAWINGS[0].reshape(2, 2, 2, 3)  # [n, channels, height, width]
+    kept, _ = taken(zipped(("train-images-idx4", idx(colours)), ("train-labels-idx1", idx(NUMBERS[0][:2].astype(kind), code))))
+    assert np.array_equal(kept["x_train"], colours)
+    assert np.array_equal(kept["y_train"], NUMBERS[0][:2])
+
+
 IMAGES, LABELS = ("train-images-idx3-ubyte", idx(DRAWINGS[0])), ("train-labels-idx1-ubyte", idx(NUMBERS[0]))
 ODD_IDX = {
     "a test set without labels": ([IMAGES, LABELS, ("t10k-images-idx3-ubyte", idx(DRAWINGS[1]))], "missing_file"),
@@ -59,6 +72,7 @@ ODD_IDX = {
     "two of one role": ([IMAGES, LABELS, ("more/train-images-idx3-ubyte", IMAGES[1])], "unknown_file"),
     "a file of no role": ([IMAGES, LABELS, ("notes.txt", b"x")], "unknown_file"),
     "an idx of no role": ([IMAGES, LABELS, ("weights-idx3-ubyte", b"x")], "unknown_file"),
+    "weights for labels": ([IMAGES, ("weights-idx1-ubyte", LABELS[1])], "unknown_file"),
     "a letter about labels": ([IMAGES, LABELS, ("labels.txt", b"x")], "unknown_file"),
     "half a gzip": ([(IMAGES[0] + ".gz", gzip.compress(IMAGES[1])[:-9]), LABELS], "broken_archive"),
     "no gzip": ([(IMAGES[0] + ".gz", IMAGES[1]), LABELS], "broken_archive"),
@@ -125,8 +139,9 @@ def test_folders_are_splits_only_where_both_are_there_and_nothing_else_is(names:
         (drawn(RED, "P", colors=256), None),
         (drawn(GREY), np.stack([GREY] * 3, 2)),
         (drawn(RED, kind="JPEG", quality=95), None),
+        (drawn(RED, "CMYK", kind="JPEG", quality=95), None),
     ],
-    ids=["RGB", "opaque RGBA", "palette", "grey among colours", "JPEG"],
+    ids=["RGB", "opaque RGBA", "palette", "grey among colours", "JPEG", "JPEG for print"],
 )
 def test_colours_come_channel_by_channel(image: bytes, expected: np.ndarray | None) -> None:
     kept, _ = taken(zipped(("a/1.png", image), ("b/1.png", drawn(RED))))

@@ -54,6 +54,15 @@ def test_an_entry_that_is_no_plain_file_under_a_plain_name_is_refused(body: byte
     assert [code for code, _ in faults(body)] == ["unsafe_entry"]
 
 
+def test_files_and_folders_as_unix_packs_them_are_taken() -> None:
+    entries = []
+    for name, kind, content in (("a/", stat.S_IFDIR, b""), ("a/1.png", stat.S_IFREG, picture()), ("b/1.png", stat.S_IFREG, picture())):
+        info = zipfile.ZipInfo(name)
+        info.create_system, info.external_attr = 3, (kind | 0o755) << 16
+        entries.append((info, content))
+    assert taken(zipped(*entries))[1]["outputs"] == 2
+
+
 def test_an_entry_is_told_of_by_its_name_without_what_could_forge_a_line() -> None:
     assert faults(named("a\r\nb" + "c" * 100)) == [("unsafe_entry", ["files", "a??b" + "c" * 76 + "…"])]
 
@@ -101,6 +110,7 @@ def test_an_end_record_of_64_bits_is_believed_no_more_than_one_of_32() -> None:
     assert taken(in_64_bits(2))
     assert faults(in_64_bits(2, directory=10**9)) == [("too_many_entries", [])]
     for old in (b"\xff" * 12, b"\2\0\2\0" + b"\xff" * 8, b"\xff" * 4 + b"\1\0\0\0\1\0\0\0"):
+        assert taken(in_64_bits(2, old=old))
         assert faults(in_64_bits(10**6, old=old)) == [("too_many_entries", [])]
 
 
@@ -126,7 +136,7 @@ def test_what_unpacks_to_more_than_is_allowed_is_refused_at_the_byte(tmp_path: P
     monkeypatch.setattr(archive, "MAX_RATIO", 20)
     packed = npz(x=np.zeros((1000, 8)), y=np.arange(1000) % 2)
     assert taken(packed)
-    monkeypatch.setattr(archive, "FREE_BYTES", 1000)
+    monkeypatch.setattr(archive, "FREE_BYTES", 10)
     assert taken(GOOD)
     assert faults(packed) == [("ratio", [])]
     twice = zipped(("train-images-idx1-ubyte.gz", gzip.compress(idx(np.zeros(9000, np.uint8)))), ("train-labels-idx1-ubyte", b""))
@@ -164,3 +174,16 @@ def test_a_disk_of_ours_that_fails_is_not_a_fault_of_the_archive(
     with pytest.raises(raised) as told:
         opened.content("x.npy", 10**9)
     assert isinstance(told.value, OSError) is (raised is OSError)
+
+
+@pytest.mark.parametrize(
+    ("head", "remedy"),
+    [
+        (b"\x93NUMPY\1\0", "save x and y together"), (b"\x1f\x8b\x08", "it is a gzip file"), (b"\0\0\x08\3", "zip the images and their labels"),
+        (b"\x80\4", "never read"), (b"\x89PNG\r\n", "a folder for each class"), (b"PK\7\x08", "no zip archive"), (b"x", "no zip archive"),
+    ],
+)  # fmt: skip
+def test_what_is_no_archive_is_told_with_what_to_send_instead(head: bytes, remedy: str) -> None:
+    with pytest.raises(Refused, match=remedy) as refused:
+        taken(head + GOOD)
+    assert refused.value.faults[0]["code"] == "unknown_format"

@@ -64,6 +64,34 @@ def test_the_longer_header_of_numpy_is_read_and_one_without_bound_is_not() -> No
     assert faults(zipped(("x.npy", header(2, text + " " * 5000, X.tobytes())), ("y.npy", npy(Y)))) == [("broken_array", ["x"])]
 
 
+NO_HEADERS = {
+    "nothing": "", "half a text": "{'descr': '<f4", "keys of two kinds": "{1: 2, 'descr': 3}", "a deep nest": "[" * 900, "a deep term": "-" * 3000 + "1",
+    "a call": "open('/etc/passwd')", "a set": "{'descr', 'fortran_order', 'shape'}", "a type that is none": "{'descr': '<q9', 'fortran_order': False, 'shape': (4, 6)}",
+    "a type in pieces": "{'descr': [('a',)], 'fortran_order': False, 'shape': (4, 6)}", "a NUL": "\0", "a shape that is none": "{'descr': '<f4', 'fortran_order': False, 'shape': 4}",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("text", NO_HEADERS.values(), ids=NO_HEADERS.keys())
+@pytest.mark.parametrize("version", [1, 2, 9])
+def test_a_header_that_is_none_is_a_fault_of_the_array_whatever_is_wrong_with_it(text: str, version: int) -> None:
+    assert faults(zipped(("x.npy", header(version, text + "\n", X.tobytes())), ("y.npy", npy(Y)))) == [("broken_array", ["x"])]
+
+
+@pytest.mark.parametrize("cut", [0, 5, 7, 9, 20])
+def test_a_header_that_is_cut_off_is_one_too(cut: int) -> None:
+    assert faults(zipped(("x.npy", npy(X)[:cut]), ("y.npy", npy(Y)))) == [("broken_array", ["x"])]
+
+
+def test_a_header_of_a_vast_number_promises_more_than_there_is() -> None:
+    text = "{'descr': '<f4', 'fortran_order': False, 'shape': (" + "9" * 4000 + ",)}"
+    assert faults(zipped(("x.npy", header(1, text + "\n", X.tobytes())), ("y.npy", npy(Y)))) == [("lying_header", ["x"])]
+
+
+def test_a_type_of_several_values_is_no_number() -> None:
+    text = "{'descr': ('<f4', (2,)), 'fortran_order': False, 'shape': (4, 3), }"
+    assert faults(zipped(("x.npy", header(1, text + "\n", X.tobytes())), ("y.npy", npy(Y)))) == [("pickled", ["x"])]
+
+
 PAIR = {"x": X, "y": Y}
 ODD_ARRAYS: dict[str, tuple[Json, str, list[str | int]]] = {
     "one dimension": ({"x": X[:, 0]}, "shape", ["x"]),

@@ -112,6 +112,67 @@ async def test_what_another_job_begins_from_is_not_deleted(client: httpx.AsyncCl
     assert (await client.delete(where)).status_code == 204
 
 
+async def test_an_extension_goes_on_from_the_last_checkpoint_that_is_left_and_from_none_is_refused(
+    client: httpx.AsyncClient, hands: Any, job_id: str
+) -> None:
+    """It would be trained from its start, and name a checkpoint that is gone as its beginning."""
+    lease = hands.claim(job_id)
+    for epoch in (1, 2):
+        hands.checkpoint(lease, epoch, 0.5)
+    hands.succeed(lease)
+    last, before = await ids(client, job_id)
+    assert (await client.delete(f"/v1/checkpoints/{last}")).status_code == 204
+    child = (await client.post(f"/v1/jobs/{job_id}/extend", json={"epochs": 1})).json()
+    assert child["parent"]["checkpoint_id"] == before
+    await client.post(f"/v1/jobs/{child['id']}/cancel")
+    await client.delete(f"/v1/jobs/{child['id']}")
+    assert (await client.delete(f"/v1/checkpoints/{before}")).status_code == 204
+    reply = await client.post(f"/v1/jobs/{job_id}/extend", json={"epochs": 1})
+    assert (reply.status_code, reply.json()["code"]) == (409, "state_conflict")
+    assert "has no checkpoint to go on from; submit its spec with more epochs" in reply.json()["detail"]
+
+
+async def test_a_retry_without_a_checkpoint_that_is_left_says_that_it_begins_anew(
+    client: httpx.AsyncClient, hands: Any, job_id: str
+) -> None:
+    lease = hands.claim(job_id)
+    hands.checkpoint(lease, 1, 0.5)
+    hands.fail(lease)
+    (only,) = await ids(client, job_id)
+    assert (await client.delete(f"/v1/checkpoints/{only}")).status_code == 204
+    retried = (await client.post(f"/v1/jobs/{job_id}/retry")).json()
+    assert (retried["parent"]["checkpoint_id"], retried["best"]) == (None, None)
+
+
+async def test_a_retry_goes_on_from_where_the_job_itself_began_once_its_own_checkpoints_are_gone(
+    client: httpx.AsyncClient, hands: Any, job_id: str
+) -> None:
+    lease = hands.claim(job_id)
+    hands.checkpoint(lease, 1, 0.5)
+    hands.fail(lease)
+    (began,) = await ids(client, job_id)
+    second = (await client.post(f"/v1/jobs/{job_id}/retry")).json()["id"]
+    lease = hands.claim(second)
+    hands.checkpoint(lease, 2, 0.6)
+    hands.fail(lease)
+    (own,) = await ids(client, second)
+    assert (await client.delete(f"/v1/checkpoints/{own}")).status_code == 204
+    third = (await client.post(f"/v1/jobs/{second}/retry")).json()
+    assert third["parent"]["checkpoint_id"] == began
+
+
+async def test_a_retry_is_asked_for_twice_also_when_what_it_began_from_is_gone(client: httpx.AsyncClient, hands: Any, job_id: str) -> None:
+    lease = hands.claim(job_id)
+    hands.checkpoint(lease, 1, 0.5)
+    hands.fail(lease)
+    (began,) = await ids(client, job_id)
+    retried = (await client.post(f"/v1/jobs/{job_id}/retry")).json()["id"]
+    hands.checkpoint(hands.claim(retried), 2, 0.4)
+    assert (await client.delete(f"/v1/checkpoints/{began}")).status_code == 204
+    again = await client.post(f"/v1/jobs/{job_id}/retry")
+    assert (again.status_code, again.json()["id"]) == (200, retried)
+
+
 @pytest.mark.parametrize(
     ("sort", "epochs"),
     [

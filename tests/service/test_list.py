@@ -139,3 +139,24 @@ async def test_a_cursor_that_no_list_gave_out_is_refused_though_its_filters_fit(
     reply = await standing.get("/v1/jobs", params={"cursor": cursors.encode(place, filters)})
 
     assert (reply.status_code, reply.json()["code"]) == (400, "bad_cursor")
+
+
+def test_filters_are_the_same_in_whatever_order_and_however_often_they_are_given() -> None:
+    one = Filters.model_validate({"status": ["queued", "running"], "label": ["a:b", "c:d"], "limit": 3, "cursor": "x"})
+    same = Filters.model_validate({"status": ["running", "queued", "running"], "label": ["c:d", "a:b", "a:b"]})
+    assert one.told() == same.told() != Filters().told()
+    assert Filters.model_validate({"label": ["k:x:y"]}).read().labels == {"k": "x:y"}
+
+
+@pytest.mark.parametrize(
+    ("given", "after", "before"),
+    [
+        ("2026-11-22T07:15:00.123Z", 0.124, 0.123), ("2026-11-22T07:15:00.123400Z", 0.124, 0.124), ("2026-11-22T08:15:00.123+01:00", 0.124, 0.123),
+        ("2026-11-22T08:15:00.123 01:00", 0.124, 0.123),
+    ],
+)  # fmt: skip
+def test_times_are_compared_by_the_milliseconds_that_are_shown(given: str, after: float, before: float) -> None:
+    """What was made in a millisecond is shown as made at its beginning."""
+    found = Filters.model_validate({"created_after": given, "created_before": given}).read()
+    start = 1_795_331_700
+    assert (found.created_from, found.created_until) == (pytest.approx(start + after, abs=1e-5), pytest.approx(start + before, abs=1e-5))

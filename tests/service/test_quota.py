@@ -109,6 +109,22 @@ def test_a_bucket_fills_again_at_its_rate() -> None:
     assert limiter.headers("a") == {"RateLimit-Policy": '"default";q=3;w=60', "RateLimit": '"default";r=3;t=0'}
 
 
+@pytest.mark.parametrize(("policy", "seconds"), [("1/second", 1), ("1/minute", 60), ("1/hour", 3600)])
+def test_a_token_is_there_again_when_it_was_said_to_be(policy: str, seconds: int) -> None:
+    clock = Clock()
+    limiter = rates.Limiter(policy, clock)
+    limiter.spend("a")
+    for now, left in ((0.0, seconds), (seconds - 0.5, 1)):
+        clock.now = now
+        with pytest.raises(RateLimitedError) as refused:
+            limiter.spend("a")
+        assert refused.value.retry_after == left
+    clock.now = 10.0 * seconds
+    limiter.spend("a")
+    with pytest.raises(RateLimitedError):
+        limiter.spend("a")
+
+
 def test_the_callers_that_are_remembered_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rates, "MOST_KNOWN", 3)
     limiter = rates.Limiter("2/hour", Clock())

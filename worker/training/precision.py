@@ -1,7 +1,7 @@
 """On which device and in which numbers a job is worked out, and what of the machine decides its bits."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, Literal
@@ -45,11 +45,15 @@ def autocast(chosen: Chosen, device: torch.device) -> AbstractContextManager[obj
     return torch.autocast(device.type, torch.bfloat16) if chosen == "bfloat16" else nullcontext()
 
 
-def machine(chosen: Chosen, device: torch.device) -> events.Machine:
-    """What decides the bits of a result besides spec, data and seed."""
+def machine(
+    chosen: Chosen, device: torch.device, layout: events.Layout = "channels_last", figures: Mapping[str, float] | None = None
+) -> events.Machine:
+    """What decides the bits of a result besides spec, data and seed; `figures` is what precision and layout were chosen by."""
     return events.Machine(
         device=describe(device),
         precision=chosen,
+        layout=layout,
+        measured=dict(figures) if figures else None,
         threads=torch.get_num_threads(),
         cpu_capability=cpu_capability(),
         torch=torch.__version__,

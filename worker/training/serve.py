@@ -21,9 +21,10 @@ from contract import events
 from contract.events import FailureCode
 from contract.spec import JobSpec
 from worker import orders
-from worker.training import build, datasets, faults, lifeline, precision, wire
+from worker.training import build, datasets, faults, lifeline, measured, precision, wire
 from worker.training.faults import TrainingError
 from worker.training.fit import fit
+from worker.training.measured import Measured
 from worker.training.run import Run
 from worker.training.said import Said, Tick
 from worker.training.saver import Saver
@@ -54,10 +55,12 @@ class Trainer:
         self._ended: str | None = None
         self._threads = torch.get_num_threads()
         self._said_at = monotonic()
+        self._measured: Measured | None = None
+        """Of this machine, once there was time to see to it."""
 
     def follow(self) -> None:
         """Takes the next order and sees it through."""
-        match self._waiting.popleft() if self._waiting else self._inbox.get():
+        match self._waiting.popleft() if self._waiting else self._idle():
             case orders.Train() as order:
                 self._train(order)
             case orders.Stop() as order:
@@ -73,13 +76,18 @@ class Trainer:
                     )
                 )
 
+    def _idle(self) -> orders.Order | wire.Unreadable:
+        if self._measured is None:
+            self._measured = measured.settled(lambda: not self._inbox.empty())
+        return self._inbox.get()
+
     def _train(self, order: orders.Train) -> None:
         run: Run | None = None
         try:
             source = Path(order.checkpoint) if order.checkpoint else None
             data = Path(order.data) if order.data else None
             weights = Path(order.weights) if order.weights else None
-            run = build.run(order.spec, Path(order.scratch), source, order.begun_with_epochs, weights, data)
+            run = build.run(order.spec, Path(order.scratch), source, order.begun_with_epochs, weights, data, self._measured)
             self._drive(order, run)
         except Exception as error:  # whatever it is, the job fails with a reason and the process takes the next one
             if not isinstance(error, TrainingError):
