@@ -4,7 +4,7 @@ import threading
 
 import structlog
 
-from contract.errors import ConfigurationError, StoreUnavailableError
+from contract.errors import ConfigurationError, OperatorError, StoreUnavailableError
 from contract.settings import Settings
 from contract.store import Store, deliveries
 from contract.store.deliveries import Delivery, Parcel
@@ -14,6 +14,9 @@ from service.hooks.guard import RefusedError, Resolve, Target
 
 AT_ONCE = 8
 """Messages under way in one process; one webhook never has more than one of them."""
+CHECKS_AT_ONCE = 8
+"""URLs that clients have looked at in one process. A name server that is slow to answer for theirs holds a thread for each of them, of the
+forty that serve most requests."""
 _PRUNE_ROUNDS = 600
 _HEADERS = {"Content-Type": "application/json", "User-Agent": "Ridgeline-Webhooks/1", "Accept-Encoding": "identity"}
 
@@ -28,6 +31,7 @@ class Courier:
         self._wake = threading.Event()
         self._under_way: set[threading.Thread] = set()
         self._lock = threading.Lock()
+        self._checks = threading.BoundedSemaphore(CHECKS_AT_ONCE)
         self._thread = threading.Thread(target=self._run, name="courier", daemon=True)
         self._rounds = 0
         self._told = ""
@@ -55,8 +59,16 @@ class Courier:
         self._wake.set()
 
     def check(self, url: str) -> Target:
-        """Where a webhook of this URL leads now. Raises RefusedError where it may not."""
-        return guard.check(url, allow_private=self._settings.webhook_allow_private, resolve=self._resolve)
+        """Where a webhook of this URL, which a client asks for, leads now. Raises RefusedError where it may not, OperatorError where as many
+        others are being looked at as may be."""
+        if not self._checks.acquire(blocking=False):
+            raise OperatorError(
+                f"{CHECKS_AT_ONCE} names of webhooks are being looked up; see whether the name server of this machine answers"
+            )
+        try:
+            return self._led(url)
+        finally:
+            self._checks.release()
 
     def round(self) -> int:
         """Begin to send what is due, as far as there is room; how many that was."""
@@ -121,7 +133,10 @@ class Courier:
         try:
             signed = signing.headers(parcel.webhook, parcel.delivery, self._settings.secret_key)
             # Checked at each attempt: a name can lead elsewhere than it did when the webhook was made.
-            target = self.check(parcel.webhook.url)
+            target = self._led(parcel.webhook.url)
         except (RefusedError, ConfigurationError) as error:
             return Outcome(error=str(error), duration_ms=deadline.spent_ms)
         return post.post(target, parcel.delivery.body.encode(), _HEADERS | signed, deadline)
+
+    def _led(self, url: str) -> Target:
+        return guard.check(url, allow_private=self._settings.webhook_allow_private, resolve=self._resolve)

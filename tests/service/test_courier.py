@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -11,7 +12,7 @@ import standardwebhooks
 from pydantic import SecretStr
 
 from contract import ids
-from contract.errors import ConfigurationError, StoreUnavailableError
+from contract.errors import ConfigurationError, OperatorError, StoreUnavailableError
 from contract.settings import Settings
 from contract.spec import JobSpec
 from contract.store import Store, deliveries, jobs, webhooks
@@ -170,3 +171,23 @@ def test_a_secret_from_before_the_operator_gave_a_key_signs_on() -> None:
     stored, secret = signing.new("wh_a", None)
     assert stored == signing.reveal("wh_a", stored, KEY) == secret
     assert signing.new("wh_a", None)[1] != secret
+
+
+def test_names_that_take_long_to_look_up_hold_a_few_threads_and_the_next_is_told_to_come_again(sqlite_store: Store) -> None:
+    begun, answered = threading.Semaphore(0), threading.Event()
+
+    def resolve(host: str, port: int) -> list[str]:
+        begun.release()
+        assert answered.wait(30)
+        return ["93.184.216.34"]
+
+    courier = Courier(sqlite_store, Settings(), threading.Event(), resolve)
+    with ThreadPoolExecutor(couriers.CHECKS_AT_ONCE) as clients:
+        looks = [clients.submit(courier.check, "https://example.com/") for _ in range(couriers.CHECKS_AT_ONCE)]
+        for _ in looks:
+            assert begun.acquire(timeout=30)
+        with pytest.raises(OperatorError, match="name server"):
+            courier.check("https://example.com/")
+        answered.set()
+        assert len({str(look.result(30).addresses) for look in looks}) == 1
+    assert courier.check("https://example.com/").host == "example.com"
