@@ -1,6 +1,7 @@
 """How a transaction is opened on SQLite and on PostgreSQL, and how the database tells the time."""
 
 import sqlite3
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -38,6 +39,7 @@ class Store:
                 f"RIDGELINE_DATABASE_URL names '{backend}'; use sqlite:///FILE or postgresql+psycopg://USER:PASSWORD@HOST/NAME"
             )
         self.is_sqlite = backend == "sqlite"
+        self._line = threading.Lock()
         self.engine = _sqlite(url, parsed.database) if self.is_sqlite else _postgresql(url)
 
     @contextmanager
@@ -52,7 +54,7 @@ class Store:
 
         Commits on leaving, rolls back on any exception. Raises StoreUnavailableError where the database does not answer.
         """
-        with told_as_ours(), self.engine.connect().execution_options(**{_WRITES: True}) as connection, connection.begin():
+        with self._turn(), told_as_ours(), self.engine.connect().execution_options(**{_WRITES: True}) as connection, connection.begin():
             yield connection
 
     def now(self, connection: Connection) -> float:
@@ -62,6 +64,23 @@ class Store:
     def close(self) -> None:
         """Close every connection that is not in use. The store can be used again after, and opens new ones."""
         self.engine.dispose()
+
+    @contextmanager
+    def _turn(self) -> Iterator[None]:
+        """The turn of one of this store's writers, on SQLite.
+
+        SQLite lets who waits for a lock sleep for up to a tenth of a second before it tries again: among threads that write one
+        transaction after another, one that comes now and then can wait for seconds.
+        """
+        if not self.is_sqlite:
+            yield
+            return
+        if not self._line.acquire(timeout=BUSY_SECONDS):
+            raise StoreUnavailableError(f"others of this process have written to the database for {BUSY_SECONDS} seconds; try again")
+        try:
+            yield
+        finally:
+            self._line.release()
 
 
 def alone(connection: Connection, what: str) -> None:
