@@ -9,8 +9,10 @@ from contract.store import Store
 
 
 def test_a_writer_begins_no_transaction_beside_another_of_its_process_on_sqlite(sqlite_store: Store) -> None:
+    with sqlite_store.read(), sqlite_store.read():
+        pass  # two connections are there now: to make one waits for a writer as well
     begun: list[Connection] = []
-    event.listen(sqlite_store.engine, "begin", begun.append)
+    event.listen(sqlite_store.engine, "begin", begun.append, insert=True)  # before ours, which waits for the lock
 
     def write() -> None:
         with sqlite_store.write():
