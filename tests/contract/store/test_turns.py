@@ -3,16 +3,14 @@
 import threading
 
 import pytest
-from sqlalchemy import Connection, event
+from sqlalchemy import event
 
 from contract.store import Store
 
 
-def test_a_writer_begins_no_transaction_beside_another_of_its_process_on_sqlite(sqlite_store: Store) -> None:
-    with sqlite_store.read(), sqlite_store.read():
-        pass  # two connections are there now: to make one waits for a writer as well
-    begun: list[Connection] = []
-    event.listen(sqlite_store.engine, "begin", begun.append, insert=True)  # before ours, which waits for the lock
+def test_a_writer_waits_for_another_of_its_process_before_it_takes_a_connection(sqlite_store: Store) -> None:
+    taken: list[object] = []
+    event.listen(sqlite_store.engine, "checkout", lambda connection, *_: taken.append(connection))
 
     def write() -> None:
         with sqlite_store.write():
@@ -22,9 +20,9 @@ def test_a_writer_begins_no_transaction_beside_another_of_its_process_on_sqlite(
     with sqlite_store.write():
         second.start()
         second.join(0.5)
-        meanwhile = len(begun)
+        meanwhile = len(taken)
     second.join(30)
-    assert (meanwhile, len(begun)) == (1, 2)
+    assert (meanwhile, len(taken)) == (1, 2)
 
 
 def test_writers_on_postgresql_do_not_wait_for_one_another(postgresql_url: str) -> None:
