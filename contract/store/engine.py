@@ -1,23 +1,17 @@
 """How a transaction is opened on SQLite and on PostgreSQL, and how the database tells the time."""
 
-import sqlite3
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from sqlalchemy import Connection, Engine, create_engine, event, func, make_url, select, text
+from sqlalchemy import Connection, Engine, create_engine, func, make_url, select, text
 from sqlalchemy.exc import ArgumentError, DatabaseError, DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
-from sqlalchemy.pool import ConnectionPoolEntry
 
 from contract.errors import ConfigurationError, StoreUnavailableError
+from contract.store import sqlite
 
-# Below 3.51.3 the write-ahead log can corrupt a file that several processes write (the WAL-reset bug); there the rollback
-# journal is truncated instead, at 0.7 ms a commit.
-WAL_IS_SAFE = sqlite3.sqlite_version_info >= (3, 51, 3)
-BUSY_SECONDS = 30
-_WRITES = "ridgeline_writes"
 _ALONE = 7421003
 _READ_ONLY = "25006"
 """PostgreSQL's word for a server that only reads, as a standby in the middle of a failover."""
@@ -54,7 +48,12 @@ class Store:
 
         Commits on leaving, rolls back on any exception. Raises StoreUnavailableError where the database does not answer.
         """
-        with self._turn(), told_as_ours(), self.engine.connect().execution_options(**{_WRITES: True}) as connection, connection.begin():
+        with (
+            self._turn(),
+            told_as_ours(),
+            self.engine.connect().execution_options(**{sqlite.WRITES: True}) as connection,
+            connection.begin(),
+        ):
             yield connection
 
     def now(self, connection: Connection) -> float:
@@ -75,8 +74,8 @@ class Store:
         if not self.is_sqlite:
             yield
             return
-        if not self._line.acquire(timeout=BUSY_SECONDS):
-            raise StoreUnavailableError(f"others of this process have written to the database for {BUSY_SECONDS} seconds; try again")
+        if not self._line.acquire(timeout=sqlite.BUSY_SECONDS):
+            raise StoreUnavailableError(f"others of this process have written to the database for {sqlite.BUSY_SECONDS} seconds; try again")
         try:
             yield
         finally:
@@ -137,25 +136,7 @@ def _sqlite(url: str, file: str | None) -> Engine:
             "a database in memory is seen by one process only; give SQLite a file, as in sqlite:///ridgeline-data/ridgeline.db"
         )
     Path(file).parent.mkdir(parents=True, exist_ok=True)
-    engine = create_engine(url, connect_args={"timeout": BUSY_SECONDS, "check_same_thread": False}, pool_size=10, max_overflow=50)
-    event.listen(engine, "connect", _prepare_sqlite)
-    event.listen(engine, "begin", _begin_sqlite)
-    return engine
-
-
-def _prepare_sqlite(connection: sqlite3.Connection, _entry: ConnectionPoolEntry) -> None:
-    # We say BEGIN ourselves: the driver would begin late, and a read that turns into a write cannot wait for the lock.
-    connection.isolation_level = None
-    cursor = connection.cursor()
-    cursor.execute(f"PRAGMA busy_timeout = {BUSY_SECONDS * 1000}")
-    cursor.execute(f"PRAGMA journal_mode = {'WAL' if WAL_IS_SAFE else 'TRUNCATE'}")
-    cursor.execute("PRAGMA synchronous = FULL")
-    cursor.execute("PRAGMA foreign_keys = ON")
-    cursor.close()
-
-
-def _begin_sqlite(connection: Connection) -> None:
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if connection.get_execution_options().get(_WRITES) else "BEGIN")
+    return sqlite.opened(url)
 
 
 def _cause(error: DBAPIError) -> str:
