@@ -110,7 +110,8 @@ def test_no_field_of_a_checkpoint_may_be_forgotten(path: str, name: str, tmp_pat
         assert "refused" in found
 
 
-@pytest.mark.parametrize("name", sorted(Machine.model_fields))
+# What has a default came later, and is what it was in the checkpoints that do not say it; that the layout is gone by, test_serve shows.
+@pytest.mark.parametrize("name", sorted(name for name, field in Machine.model_fields.items() if field.is_required()))
 def test_nothing_that_is_said_of_the_machine_may_be_left_out(name: str, tmp_path: Path) -> None:
     state = json.loads(_saved(SIMPLE)["state.json"])
     del state["machine"][name]
