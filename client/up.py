@@ -3,7 +3,7 @@
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from types import FrameType
+from types import CodeType, FrameType
 from typing import Final
 
 from client.stack import Stack
@@ -27,8 +27,10 @@ def ended_by_signals(stack: Stack) -> Iterator[None]:
 
     asked = False
 
-    def hear(number: int, _frame: FrameType | None) -> None:
+    def hear(number: int, frame: FrameType | None) -> None:
         nonlocal asked
+        if _is_within(frame, hear.__code__):
+            stack.hasten()  # the other signal, of which nothing was done yet, may be lost by what is raised here
         if asked or stack.is_stopping:
             stack.hasten()
             return
@@ -44,6 +46,15 @@ def ended_by_signals(stack: Stack) -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def _is_within(frame: FrameType | None, code: CodeType) -> bool:
+    """Whether what was interrupted was called, however indirectly, by a function with this code."""
+    while frame is not None:
+        if frame.f_code is code:
+            return True
+        frame = frame.f_back
+    return False
 
 
 class _Asked(BaseException):
