@@ -194,10 +194,10 @@ def test_a_page_that_was_overwritten_is_named(kept: Kept) -> None:
     with kept.store.read() as connection:
         index = "SELECT rootpage FROM sqlite_master WHERE name = 'sqlite_autoindex_job_events_1'"
         page, size = connection.execute(text(index)).scalar_one(), connection.execute(text("PRAGMA page_size")).scalar_one()
+    kept.store.engine.dispose()  # with the last connection goes the write-ahead log, and every page lies in the file
     with Path(kept.store.engine.url.database or "").open("r+b") as file:
         file.seek((page - 1) * size + size - 40)
         file.write(b"\0" * 8)
-    kept.store.engine.dispose()
     assert "database" in _rules(kept)
 
 

@@ -64,7 +64,7 @@ def test_a_violation_names_the_seed_that_replays_it(monkeypatch: pytest.MonkeyPa
 
 
 def test_processes_share_the_schedules_and_add_up() -> None:
-    shared, alone = simulation.release(1_500, processes=2), simulation.run(1_500)
+    shared, alone = simulation.release(1_100, processes=2), simulation.run(1_100)
     assert shared == alone
 
 
@@ -97,9 +97,9 @@ def test_a_fault_planted_in_the_core_is_met_by_a_schedule(plant: Plant, promise:
 
 
 def test_a_reconciler_that_does_not_wait_after_an_outage_loses_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    waited = simulation.run(FEW)
+    waited = simulation.run(FEW // 3)
     monkeypatch.setattr(simulation, "WAIT_SECONDS", 0.0)
-    hasty = simulation.run(FEW)
+    hasty = simulation.run(FEW // 3)
     assert hasty.expiries > waited.expiries
 
 
