@@ -1,5 +1,6 @@
 """`python -m service` serves HTTP from this process, as the RIDGELINE_ variables say."""
 
+import gc
 import socket
 import sys
 
@@ -72,8 +73,11 @@ def main() -> int:
         return _refused(1, str(error))
     logs.configure(settings.log_level)
     sys.setswitchinterval(SWITCH_SECONDS)
+    server = Server(settings, listener)
+    gc.collect()
+    gc.freeze()  # what was loaded stays for good: to look for garbage in it would keep every request waiting for a tenth of a second
     try:
-        Server(settings, listener).run(sockets=[listener])
+        server.run(sockets=[listener])
     except KeyboardInterrupt:
         return 130
     return 0

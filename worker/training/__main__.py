@@ -1,5 +1,6 @@
 """The trainer process: `python -m worker.training` takes orders on stdin and says events on stdout until stdin ends."""
 
+import gc
 import os
 import traceback
 
@@ -20,10 +21,14 @@ def main() -> None:
 
     voice, inbox = wire.Voice(), wire.listen()
     try:
+        # What is loaded stays for good: to look for garbage in it meanwhile takes a tenth of the time, and later a tenth of a second each time.
+        gc.disable()
         # Here and not above: importing torch takes seconds, in which the supervisor may already be gone.
         lean.spare_the_compiler()
         from worker.training import serve
 
+        gc.freeze()
+        gc.enable()
         serve.serve(voice, inbox)
     except BaseException:
         traceback.print_exc()

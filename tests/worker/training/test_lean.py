@@ -53,3 +53,11 @@ def test_a_compiler_that_is_there_already_stays() -> None:
 def test_a_torch_that_wants_more_than_is_known_here_is_given_the_kernels() -> None:
     unknown = "from worker.training import lean; lean._draws_numbers = lambda: False; lean.spare_the_compiler(); "
     assert said(unknown + KERNELS) == "module"
+
+
+def test_a_trainer_that_serves_collects_garbage_but_looks_for_none_in_what_it_loaded() -> None:
+    # By its exit code: stdout is where the trainer speaks to its supervisor.
+    said(
+        "import gc, sys; from worker.training import __main__ as trainer, serve; serve.serve = lambda *_: None; "
+        "trainer.main(); sys.exit(not (gc.isenabled() and gc.get_freeze_count() > 50_000))"
+    )
