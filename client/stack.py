@@ -202,9 +202,9 @@ class Stack:
 
     def _await_end(self) -> None:
         # Not join: a signal handler that raises during join marks the thread as ended in Python 3.11 (bpo-45274), and the next
-        # join returns at once.
-        if self._keeper:
-            self._ended.wait()
+        # join returns at once. In short waits: a signal close upon another is given to another thread, which does not wake this one to hear it.
+        while self._keeper and not self._ended.wait(_LOOK_SECONDS):
+            pass
 
     def _assert_alive(self) -> None:
         """Raises StackError where the stack cannot come to anything: a part that dies again and again, or a failed start."""
