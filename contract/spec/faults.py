@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
-from functools import cache
+from functools import cache, lru_cache
 from itertools import islice
 from typing import Annotated, Any, Final, get_args, get_origin
 
@@ -25,7 +25,7 @@ _SAID_HERE: Final = {
 }
 
 
-MOST: Final = 250
+MOST: Final = 150
 """Of pydantic's faults those that are looked at: each costs the time to find what may have been meant, and nobody mends so many at once."""
 _QUOTED: Final = re.compile(r"'([^']+)'")
 _LONGEST_WORD: Final = 64
@@ -81,8 +81,12 @@ def _either(one: Fault, other: Fault) -> Fault:
 
 def nearest(name: str, known: Sequence[str]) -> str | None:
     """The known name most like `name`, whatever its case; None when nothing is near."""
-    if len(name) > _LONGEST_WORD:
-        return None
+    return None if len(name) > _LONGEST_WORD else _nearest(name, tuple(known))
+
+
+# The comparison is what a refusal takes longest for, and the same mistake is often made more than once.
+@lru_cache(maxsize=1024)
+def _nearest(name: str, known: tuple[str, ...]) -> str | None:
     folded = {candidate.casefold(): candidate for candidate in known}
     match = get_close_matches(name.casefold(), list(folded), n=1, cutoff=0.6)
     return folded[match[0]] if match else None
@@ -212,8 +216,14 @@ def _class_at(model: type[BaseModel], path: Path, given: object) -> type[BaseMod
 def _choose(options: tuple[type[BaseModel], ...], given: object) -> tuple[type[BaseModel], ...]:
     """The one of the classes that `given` says it is; all of them where it does not say."""
     kind = given.get("kind") if isinstance(given, Mapping) else None
-    named = tuple(option for option in options if "kind" in option.model_fields and option.model_fields["kind"].default == kind)
+    named = tuple(option for option in options if kind is not None and _kind(option) == kind)
     return named[:1] or options
+
+
+@cache
+def _kind(model: type[BaseModel]) -> object:
+    """What objects of `model` say of their kind; None where they say nothing."""
+    return model.model_fields["kind"].default if "kind" in model.model_fields else None
 
 
 def _classes(annotation: Any) -> Iterator[type[BaseModel]]:
