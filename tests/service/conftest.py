@@ -25,6 +25,7 @@ from contract.store.leases import Lease
 from contract.store.rows import Note
 from service import logs
 from service.app import create_app
+from tests.service.guarded import Guarded, guarded
 
 BYTES = bytes(range(256)) * 40
 DATA = {"name": "fake", "source": "generated", "sha256": "0" * 64, "train_rows": 90, "validation_rows": 10, "test_rows": 20}
@@ -125,6 +126,13 @@ def standing_folder(tmp_path_factory: pytest.TempPathFactory, migrated_sqlite: P
 async def standing(standing_folder: Path) -> AsyncIterator[httpx.AsyncClient]:
     """A client for requests that leave no trace, or whose traces disturb no test of the module."""
     async with running(create_app(_settings(standing_folder))) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+async def service(standing_folder: Path) -> AsyncIterator[Guarded]:
+    """The same where keys are asked for, with two tenants."""
+    async with guarded(_settings(standing_folder), running) as made:
         yield made
 
 

@@ -2,7 +2,7 @@
 
 import io
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from functools import cache
 from pathlib import Path
 from typing import Any, Final
@@ -13,14 +13,14 @@ from fastapi import APIRouter
 
 from contract.artifacts import LocalFolder
 from contract.settings import Settings
-from contract.store import Store, keys, schema
+from contract.store import Store, keys
 from contract.store.keys import Scope
 from service import access
 from service.app import create_app
 from service.routes import health
 from tests.service.conftest import Hands, running
 from tests.service.description import document
-from tests.service.guarded import OPERATOR, Guarded, guarded
+from tests.service.guarded import OPERATOR, Guarded
 
 pytestmark = pytest.mark.anyio
 
@@ -79,22 +79,6 @@ def test_the_description_names_the_scope_and_the_answers_to_those_without_it(nam
 
 
 # --- Every route x every scope ------------------------------------------------------------------------------------------------------
-
-
-@pytest.fixture(scope="module")
-async def service(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Guarded]:
-    folder = tmp_path_factory.mktemp("access")
-    settings = Settings(
-        database_url=f"sqlite:///{folder}/ridgeline.db",
-        redis_url="redis://127.0.0.1:1/0",
-        artifacts_folder=folder / "artifacts",
-        reconcile_seconds=3600,
-    )
-    store = Store(settings.database_url)
-    schema.migrate(store)
-    store.close()
-    async with guarded(settings, running) as made:
-        yield made
 
 
 @pytest.mark.parametrize(("name", "method", "path"), operations(), ids=[name for name, _, _ in operations()])

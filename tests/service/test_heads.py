@@ -1,7 +1,6 @@
 """HEAD is answered wherever GET is: the same status and the same headers, and not a byte of a body."""
 
 import re
-from collections.abc import AsyncIterator
 from typing import Any
 
 import anyio
@@ -10,12 +9,11 @@ from fastapi import FastAPI
 
 from contract.artifacts import LocalFolder
 from contract.settings import Settings
-from contract.store import Store, schema
+from contract.store import Store
 from service import access
 from service.app import create_app
-from tests.service.conftest import running
 from tests.service.description import document
-from tests.service.guarded import Guarded, guarded
+from tests.service.guarded import Guarded
 from tests.service.test_access import MAKERS
 from tests.service.test_connections import connected, listening
 
@@ -24,22 +22,6 @@ pytestmark = pytest.mark.anyio
 READS = sorted(path for path, methods in document()["paths"].items() if "get" in methods)
 PAGES = ["/", "/docs", "/ui/app.js", "/openapi.json", "/static-offline-docs/swagger-ui.css", "/nowhere"]
 FOLLOWED = {"Accept": "text/event-stream"}
-
-
-@pytest.fixture(scope="module")
-async def service(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Guarded]:
-    folder = tmp_path_factory.mktemp("heads")
-    settings = Settings(
-        database_url=f"sqlite:///{folder}/ridgeline.db",
-        redis_url="redis://127.0.0.1:1/0",
-        artifacts_folder=folder / "artifacts",
-        reconcile_seconds=3600,
-    )
-    store = Store(settings.database_url)
-    schema.migrate(store)
-    store.close()
-    async with guarded(settings, running) as made:
-        yield made
 
 
 @pytest.fixture(scope="module")

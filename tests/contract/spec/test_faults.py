@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 import pytest
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from contract.spec import JobSpec, faults
 
@@ -119,3 +119,28 @@ def test_of_thousands_of_faults_no_more_are_worded_than_anyone_reads() -> None:
 def test_a_name_too_long_to_be_a_mistake_is_compared_with_nothing() -> None:
     assert faults.nearest("optimizer" + "r" * 3, ["optimizer"]) == "optimizer"
     assert faults.nearest("lambda" + "a" * 100, ["lambda" + "a" * 99]) is None
+
+
+class Left(BaseModel, extra="forbid"):
+    """One of two that do not say which they are."""
+
+    left: int = 0
+
+
+class Right(BaseModel, extra="forbid"):
+    """The other."""
+
+    right: int = 0
+
+
+class Either(BaseModel):
+    """What may hold the one or the other."""
+
+    side: Left | Right
+
+
+def test_of_two_kinds_that_nobody_named_neither_is_taken_for_what_was_meant() -> None:
+    given = {"side": {"top": 1}}
+    with pytest.raises(ValidationError) as refused:
+        Either.model_validate(given)
+    assert {fault.message for fault in faults.of(refused.value, given, Either)} == {"unknown field 'top'"}
